@@ -1,0 +1,93 @@
+"""The arithmetic of a cycle, exact however many cycles have passed."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+from jax.typing import ArrayLike
+
+
+@functools.partial(jax.jit, inline=True)
+def triangle(
+    step: ArrayLike, up: ArrayLike, down: ArrayLike | None, *others: ArrayLike | None
+) -> tuple[Array, Array, Array, Array]:
+    """Returns height, 1 - height, cycle and step; the others only lend their type."""
+    step, up = jnp.asarray(step), jnp.asarray(up)
+    down = up if down is None else jnp.asarray(down)
+    lenders = (jnp.asarray(x) for x in others if x is not None)
+    kind = float_type(step, up, down, *lenders)
+    step = jnp.where(step < 0, 0, step)
+    if any(jnp.issubdtype(x.dtype, jnp.floating) for x in (step, up, down)):
+        signed = kind
+        step, up, down = step.astype(kind), up.astype(kind), down.astype(kind)
+        total = up + down
+        place = lax.rem(*jnp.broadcast_arrays(step, total))
+        cycle = 1 + jnp.round((step - place) / total)
+    else:
+        wide = any(x.dtype.itemsize == 8 for x in (step, up, down))
+        word, signed = (jnp.uint64, jnp.int64) if wide else (jnp.uint32, jnp.int32)
+        step, up, down = step.astype(word), up.astype(word), down.astype(word)
+        total = up + down
+        turns, place = divide(step, total)
+        step, cycle = step.astype(signed), 1 + turns.astype(signed)
+    rising = place <= up
+    side = jnp.where(rising, up, down)
+    above = jnp.where(rising, place, total - place)
+    upper = above > side - above
+    near = jnp.where(upper, side - above, above)
+    part = near.astype(signed).astype(kind) / side.astype(signed).astype(kind)
+    # Choosing between constants, XLA vectorizes this; between quotients, it branches.
+    height = jnp.where(upper, 1.0, 0.0) + jnp.where(upper, -1.0, 1.0) * part
+    rest = jnp.where(upper, 0.0, 1.0) + jnp.where(upper, 1.0, -1.0) * part
+    return height, rest, cycle, step
+
+
+def divide(number: Array, by: Array) -> tuple[Array, Array]:
+    """Returns quotient and remainder of unsigned integers, exactly.
+
+    Divides once per divisor, not once per number, and so vectorizes. With n bits and
+    m = floor((2**n - 1) / by), number / by - number * m / 2**n <= number / 2**n < 1:
+    the high word of number * m is the quotient or one less. Half words multiply it.
+    """
+    half = number.dtype.itemsize * 4
+    low = (1 << half) - 1
+    m = jnp.full_like(by, ~by.dtype.type(0)) // by
+    a, b, c, d = number >> half, number & low, m >> half, m & low
+    carry = a * d + (b * d >> half)
+    quotient = a * c + (carry >> half) + (b * c + (carry & low) >> half)
+    remainder = number - quotient * by
+    short = remainder >= by
+    remainder = jnp.where(short, remainder - by, remainder)
+    return quotient + short.astype(by.dtype), remainder
+
+
+def power_of_half(exponent: Array, kind: type) -> Array:
+    """Returns 2**-exponent as the bits of a float, which end in 0, exactly."""
+    info = np.finfo(kind)
+    bias = info.maxexp - 1
+    bits = (bias - jnp.minimum(exponent, bias)).astype(f"int{info.bits}")
+    return lax.bitcast_convert_type(bits << info.nmant, kind)
+
+
+@functools.partial(jax.jit, inline=True)
+def blend(
+    base_lr: ArrayLike, max_lr: ArrayLike, height: Array, rest: Array, scale: ArrayLike
+) -> Array:
+    """Returns base + (max - base) * height * scale, measured from the nearer end."""
+    base, top, scale = (
+        jnp.asarray(x).astype(height.dtype) for x in (base_lr, max_lr, scale)
+    )
+    from_base = height * scale
+    from_top = rest + height * (1 - scale)
+    return jnp.where(
+        from_base > 0.5, top - from_top * (top - base), base + from_base * (top - base)
+    )
+
+
+def float_type(*numbers: Array) -> type:
+    """Returns float64 if a number is one by a strong type, else float32."""
+    wide = any(x.dtype == jnp.float64 and not x.weak_type for x in numbers)
+    kind: type = jnp.float64 if wide else jnp.float32
+    return kind

@@ -1,0 +1,287 @@
+"""Curves with known answers: a fall centred on 10**-2.5, then a rise."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from clr_core import suggest_bounds, suggest_lr
+
+RULES = ("valley", "slide", "steep", "minimum", "smith")
+CENTRE = 10**-2.5
+SIZES = (20, 100, 400)
+
+
+def curve(size, noise=0.0, seed=0):
+    """Rates, and a loss that falls from 2.3 to 0.5 and rises again from 0.3 on."""
+    lrs = np.geomspace(1e-7, 10, size)
+    log = np.log10(lrs)
+    losses = 0.5 + 1.8 / (1 + np.exp(4 * (log + 2.5)))
+    losses += np.where(lrs > 0.3, 2 * (lrs / 0.3 - 1), 0)
+    return lrs, losses * (1 + noise * np.random.default_rng(seed).normal(size=size))
+
+
+def read(lrs, losses):
+    """Every rule's rate, then both bounds."""
+    rates = [float(suggest_lr(lrs, losses, rule)) for rule in RULES]
+    return np.array([*rates, *map(float, suggest_bounds(lrs, losses))])
+
+
+def spacing(size):
+    return (10 / 1e-7) ** (1 / (size - 1))
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("noise", [0.0, 0.01])
+@pytest.mark.parametrize("seed", range(3))
+def test_rules_read_a_known_curve(size, noise, seed):
+    lrs, losses = curve(size, noise, seed)
+    valley, slide, steep, minimum, smith, base_lr, max_lr = read(lrs, losses)
+    step = spacing(size)
+    assert CENTRE / step < steep < CENTRE * step**1.01 or np.isclose(
+        steep, CENTRE, rtol=0.5
+    )
+    assert CENTRE / 10**0.7 < valley < CENTRE * 10**0.3
+    assert CENTRE / 10 < slide < CENTRE
+    assert 0.003 < minimum < 0.04
+    assert 10**-4.2 < base_lr < 10**-2.9
+    assert smith == max_lr
+    assert 0.02 < max_lr < 0.3
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("seed", range(5))
+def test_noise_at_tiny_rates_does_not_win(size, seed):
+    lrs, losses = curve(size, 0.01, seed)
+    np.testing.assert_array_less(1e-5, read(lrs, losses))
+
+
+@pytest.mark.parametrize("first", [0, 1, 5])
+@pytest.mark.parametrize("height", [5.0, 1e6])
+def test_an_early_spike_changes_nothing(first, height):
+    lrs, losses = curve(100)
+    spiked = losses.copy()
+    spiked[first : first + 2] = height
+    np.testing.assert_allclose(read(lrs, spiked), read(lrs, losses), rtol=0.25)
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(75, 99), st.sampled_from([np.nan, np.inf, -np.inf]))
+def test_what_follows_the_first_nonfinite_loss_is_left_out(first, value):
+    lrs, losses = curve(100, 0.01)
+    cut = np.concatenate([losses[:first], [value], losses[first + 1 :]])
+    padded = np.concatenate([losses[:first], np.full(100 - first, np.nan)])
+    np.testing.assert_array_equal(read(lrs, cut), read(lrs, padded))
+
+
+def test_a_padded_curve_reads_like_a_short_one():
+    lrs, losses = curve(100, 0.01)
+    padded = np.where(np.arange(100) < 90, losses, np.nan)
+    np.testing.assert_array_equal(read(lrs, padded), read(lrs[:90], losses[:90]))
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.integers(5, 40), st.integers(10, 40))
+def test_valley_is_the_middle_of_the_fall(first, length):
+    lrs = 2.0 ** np.linspace(-20, 0, 100)
+    losses = 3 - 2 * np.clip((np.arange(100) - first) / length, 0, 1)
+    found = int(np.argmin(np.abs(lrs - float(suggest_lr(lrs, losses)))))
+    assert abs(found - (first + length / 2)) <= 2
+
+
+@pytest.mark.parametrize("at", [20, 50, 70])
+def test_steep_is_the_steepest_place_in_the_log_of_the_rate(at):
+    lrs = np.geomspace(1e-6, 1, 100)
+    losses = 2 - np.tanh((np.arange(100) - at) / 6)
+    assert suggest_lr(lrs, losses, "steep") == np.float32(lrs[at])
+
+
+def test_minimum_is_a_tenth_of_the_lowest():
+    lrs = np.geomspace(1e-6, 1, 100)
+    losses = 1 + (np.arange(100) - 70.0) ** 2 / 100
+    np.testing.assert_allclose(suggest_lr(lrs, losses, "minimum"), lrs[70] / 10, 1e-6)
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(2, 30), st.floats(0.2, 3.0))
+def test_max_lr_is_half_the_limit_that_the_growth_tells(rises, excess):
+    """Losses that grow by (1 - lr L)**2 have their limit at 2 / L."""
+    lrs = 2.0 ** np.linspace(-20, 0, 100)
+    lowest = 60
+    limit = lrs[lowest] * 2 / (2 + excess)
+    growth = np.where(np.arange(99) >= lowest, (1 - lrs[:-1] * 2 / limit) ** 2, 1)
+    losses = np.cumprod([1.0, *growth]) * np.where(np.arange(100) < 40, 100, 1)
+    losses = np.where(np.arange(100) < lowest + rises, losses, np.nan)
+    max_lr = suggest_bounds(lrs, losses)[1]
+    np.testing.assert_allclose(max_lr, limit / 2, rtol=1e-3)
+
+
+def test_a_falling_curve_gives_half_the_last_rate():
+    lrs = np.geomspace(1e-4, 1, 100)
+    assert suggest_bounds(lrs, np.linspace(3, 1, 100))[1] == 0.5
+
+
+@pytest.mark.parametrize("scale", [2.0**-20, 0.5, 2.0**20])
+def test_the_unit_of_the_loss_does_not_matter(scale):
+    lrs, losses = curve(100, 0.01)
+    np.testing.assert_array_equal(read(lrs, scale * losses), read(lrs, losses))
+
+
+def test_negative_losses_are_read():
+    lrs, losses = curve(100)
+    np.testing.assert_allclose(read(lrs, losses - 5)[:4], read(lrs, losses)[:4])
+    base_lr, max_lr = suggest_bounds(lrs, losses - 5)
+    assert 0 < base_lr < max_lr < 0.5
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_jit_and_vmap_read_what_eager_reads(rule):
+    lrs, _ = curve(100)
+    losses = np.stack([curve(100, 0.02, seed)[1] for seed in range(4)])
+    eager = [suggest_lr(lrs, row, rule) for row in losses]
+    mapped = jax.vmap(lambda row: suggest_lr(lrs, row, rule))(losses)
+    np.testing.assert_allclose(mapped, eager, rtol=1e-6)
+    compiled = jax.jit(lambda a, b: suggest_lr(a, b, rule))(lrs, losses[0])
+    np.testing.assert_allclose(compiled, eager[0], rtol=1e-6)
+
+
+def test_traced_callers_get_nan_for_what_cannot_be_read():
+    lrs, losses = curve(100)
+    flat, tail = np.ones(100), np.where(np.arange(100) < 9, losses, np.nan)
+    rows = np.stack([losses, flat, tail])
+    for rule in RULES:
+        rates = jax.vmap(lambda row, rule=rule: suggest_lr(lrs, row, rule))(rows)
+        assert np.isnan(rates).tolist() == [False, True, True]
+    bounds = jax.jit(suggest_bounds)(lrs[::-1], losses)
+    assert np.isnan(bounds).all()
+
+
+@pytest.mark.parametrize(
+    "kind", [list, tuple, np.asarray, jnp.asarray, lambda a: np.asarray(a, np.float32)]
+)
+def test_any_trainers_numbers_are_accepted(kind):
+    lrs, losses = curve(100)
+    np.testing.assert_allclose(read(kind(lrs), kind(losses)), read(lrs, losses), 1e-5)
+    assert suggest_lr(kind(lrs), kind(losses)).dtype == jnp.float32
+
+
+def test_whole_numbers_and_half_precision_are_accepted():
+    losses = [30, 30, 30, 30, 25, 20, 15, 10, 5, 5, 20, 40]
+    lrs = 2.0 ** np.arange(-10, 2)
+    assert suggest_lr(lrs, losses) == suggest_lr(lrs, jnp.bfloat16(losses))
+
+
+LRS, LOSSES = curve(20)
+
+
+@pytest.mark.parametrize(
+    ("lrs", "losses", "error", "match"),
+    [
+        (LRS, "abc", TypeError, "losses to be a vector of real numbers, got str"),
+        (None, LOSSES, TypeError, "lrs to be a vector of real numbers, got NoneType"),
+        (LRS, LOSSES + 1j, TypeError, "got ndarray of dtype complex128"),
+        (LRS, LOSSES > 1, TypeError, "got ndarray of dtype bool"),
+        (LRS, [[1.0], [1.0, 2.0]], TypeError, "vector of real numbers, got list: "),
+        (LRS, [10**400] * 20, TypeError, "got list of dtype object"),
+        (LRS, LOSSES[None], ValueError, r"got shape \(1, 20\), use jax.vmap"),
+        (3.0, LOSSES, ValueError, r"lrs to be a vector, got shape \(\)"),
+        (LRS, LOSSES[1:], ValueError, "one loss for each rate, got 20 lrs and 19"),
+        (LRS[:9], LOSSES[:9], ValueError, "at least 10 points, got 9, take more"),
+        ([], [], ValueError, "at least 10 points, got 0"),
+        (
+            LRS[::-1],
+            LOSSES,
+            ValueError,
+            r"strictly increasing lrs .*got lrs\[1\]=.*aft",
+        ),
+        (LRS * 0, LOSSES, ValueError, r"of 1e-30 or more .*got lrs\[0\]=0.0\.$"),
+        (-LRS, LOSSES, ValueError, r"got lrs\[0\]=-1"),
+        (LRS * np.nan, LOSSES, ValueError, r"finite, .*got lrs\[0\]=nan"),
+        (LRS * 1e300, LOSSES, ValueError, r"got lrs\[0\]=inf"),
+        (LRS, LOSSES * np.nan, ValueError, "10 finite losses, got 0 before the first"),
+        (LRS, LOSSES * 0 + 2, ValueError, "losses that fall .* fall of 0 from 2"),
+        (LRS, LRS, ValueError, "larger rates if the curve is flat, smaller ones if it"),
+    ],
+)
+def test_errors_say_what_is_needed(lrs, losses, error, match):
+    with pytest.raises(error, match=f"^suggest_lr needs .*{match}"):
+        suggest_lr(lrs, losses)
+    with pytest.raises(error, match=f"^suggest_bounds needs .*{match}"):
+        suggest_bounds(lrs, losses)
+
+
+def test_errors_of_shape_are_raised_under_a_trace():
+    with pytest.raises(ValueError, match="one loss for each rate"):
+        jax.jit(suggest_lr)(LRS, LOSSES[1:])
+    with pytest.raises(ValueError, match="at least 10 points"):
+        jax.jit(suggest_bounds)(LRS[:5], LOSSES[:5])
+
+
+def test_flat_noise_is_refused():
+    lrs, _ = curve(100)
+    refused = 0
+    for seed in range(50):
+        losses = 2.3 * (1 + 0.01 * np.random.default_rng(seed).normal(size=100))
+        try:
+            suggest_lr(lrs, losses)
+        except ValueError:
+            refused += 1
+    assert refused >= 49
+
+
+def test_unknown_rules_are_named():
+    with pytest.raises(ValueError, match="got rule='vally', did you mean 'valley'"):
+        suggest_lr(LRS, LOSSES, "vally")
+    with pytest.raises(ValueError, match="choose from valley, slide, steep, minimum"):
+        suggest_lr(LRS, LOSSES, "x")
+    with pytest.raises(TypeError, match="needs the name of a rule, got rule=3"):
+        suggest_lr(LRS, LOSSES, 3)
+
+
+ANY = st.floats(width=32) | st.floats(0, 10, width=32)
+JUNK = st.none() | st.text() | st.booleans() | st.integers() | st.lists(st.text())
+LISTS = st.sampled_from([9, 10, 11, 25]).flatmap(
+    lambda n: st.lists(ANY, min_size=n, max_size=n)
+)
+
+
+def mostly(good, bad):
+    return st.integers(0, 5).flatmap(lambda n: good if n else bad)
+
+
+@st.composite
+def curves(draw):
+    """A curve that can be read, in any unit, with some of its losses changed."""
+    size = draw(st.sampled_from([10, 11, 25]))
+    changes = draw(st.dictionaries(st.integers(0, size - 1), ANY, max_size=3))
+    unit, offset = 10.0 ** draw(st.integers(-35, 35)), draw(st.floats(-10, 10))
+    noise = draw(st.sampled_from([0.0, 0.01, 0.1, 1.0]))
+    losses = unit * (offset + curve(size, noise)[1])
+    return [changes.get(i, loss) for i, loss in enumerate(losses.tolist())]
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    losses=mostly(curves(), LISTS | JUNK),
+    lrs=mostly(st.none(), LISTS | JUNK),
+    rule=mostly(st.sampled_from(RULES), st.text() | st.integers()),
+)
+@example(losses=[3e38, 1.0, 1.0, 1.0, -3e38] * 5, lrs=None, rule="smith")
+@example(losses=[1e-38] * 9 + [0.0], lrs=None, rule="steep")
+@example(losses=[5.0] * 5 + [0.0] * 6, lrs=None, rule="smith")
+def test_any_input_gives_a_rate_of_the_range_or_a_documented_error(losses, lrs, rule):
+    if lrs is None and isinstance(losses, list):
+        lrs = np.geomspace(1e-6, 10, max(len(losses), 1))
+    try:
+        rate = float(suggest_lr(lrs, losses, rule))
+        base_lr, max_lr = map(float, suggest_bounds(lrs, losses))
+    except (TypeError, ValueError) as error:
+        documented = str(error).startswith(("suggest_lr needs", "suggest_bounds needs"))
+    else:
+        documented = True
+        low, high = np.float32(np.min(lrs)), np.float32(np.max(lrs))
+        assert low / 11 <= rate <= high
+        assert 0 < base_lr < max_lr <= high
+    assert documented
