@@ -1,0 +1,178 @@
+"""Cyclical schedules for Optax, as values."""
+
+from collections.abc import Callable
+
+from jax import Array
+from jax.typing import ArrayLike
+
+from clr_optax import _check
+from clr_optax._value import CyclicalSchedule
+
+
+def clr_schedule(
+    base_lr: ArrayLike,
+    max_lr: ArrayLike,
+    step_size: ArrayLike,
+    *,
+    step_size_down: ArrayLike | None = None,
+    mode: str = "triangular",
+    gamma: ArrayLike = 1.0,
+    scale_fn: Callable[[Array], ArrayLike] | str | None = None,
+    scale_mode: str = "cycle",
+) -> CyclicalSchedule:
+    """Returns the cyclical learning rate as an ``optax.Schedule``.
+
+    ``schedule(count)`` is ``clr_core.clr(count, base_lr, max_lr, step_size, ...)``:
+    see there for the formula. The arguments are checked here, once. The schedule is a
+    value: it has no state, and resuming is calling it with the next count.
+
+    * It equals, and hashes like, every schedule built from the same numbers.
+    * ``repr`` prints the call that builds it again.
+    * ``schedule.config()`` is that call's arguments as a dictionary of JSON types.
+    * It can be pickled if its ``scale_fn`` can be imported by name.
+
+    Numbers are kept as Python numbers, so that the rate is float32. Arrays and tracers
+    are kept as they are and not checked; two schedules that hold one are equal if it
+    is the same object, since the value of a tracer cannot be compared.
+
+    Args:
+        base_lr: the rate at the ends of a cycle, 0 or more.
+        max_lr: the rate at the middle of a cycle, ``base_lr`` or more. For a value that
+            starts high and dips, see ``momentum_schedule``.
+        step_size: the number of steps in HALF a cycle, the rising half: 1 or more, and
+            a whole cycle less than 2**31. The papers advise 2 to 10 epochs' worth.
+        step_size_down: the number of steps in the falling half; default ``step_size``.
+        mode: ``"triangular"``, ``"triangular2"`` or ``"exp_range"``.
+        gamma: the factor per step of ``"exp_range"``, in (0, 1].
+        scale_fn: takes the place of ``mode``: maps the cycle (from 1) or the step to a
+            factor of the amplitude, in ``jax.numpy``. As text, ``"module:name"``.
+        scale_mode: what ``scale_fn`` is given: ``"cycle"`` or ``"iterations"``.
+
+    Returns:
+        A callable that maps the count of updates done, any shape, to the rate.
+
+    Raises:
+        TypeError: if an argument is of the wrong kind.
+        ValueError: if a number is out of its range, a name is unknown, or two
+            arguments contradict each other.
+
+    Examples:
+        >>> import json, jax.numpy as jnp, optax
+        >>> from clr_optax import clr_schedule
+        >>> schedule = clr_schedule(0.0, 1.0, step_size=4)
+        >>> [float(schedule(count)) for count in range(6)]
+        [0.0, 0.25, 0.5, 0.75, 1.0, 0.75]
+        >>> optimizer = optax.sgd(schedule)
+
+        With ``inject_hyperparams``, the optimizer's state tells the current rate:
+
+        >>> optimizer = optax.inject_hyperparams(optax.sgd)(learning_rate=schedule)
+        >>> params = jnp.ones(3)
+        >>> state = optimizer.init(params)
+        >>> for _ in range(3):
+        ...     _, state = optimizer.update(params, state)
+        >>> float(state.hyperparams["learning_rate"])
+        0.5
+
+        Written to a file and read again:
+
+        >>> schedule = clr_schedule(0.001, 0.1, 2000, mode="triangular2")
+        >>> schedule
+        clr_schedule(base_lr=0.001, max_lr=0.1, step_size=2000, mode='triangular2')
+        >>> clr_schedule(**json.loads(json.dumps(schedule.config()))) == schedule
+        True
+
+    References:
+        Leslie N. Smith, "Cyclical Learning Rates for Training Neural Networks", 2017,
+        https://arxiv.org/abs/1506.01186
+    """
+    hint = "swap them; what starts high and dips is a momentum_schedule."
+    low, high = _check.ends("clr_schedule", hint, base_lr=base_lr, max_lr=max_lr)
+    return CyclicalSchedule(
+        clr_schedule,
+        ("base_lr", "max_lr"),
+        start=low,
+        middle=high,
+        **_check.cycle("clr_schedule", step_size, step_size_down),
+        **_check.shape("clr_schedule", mode, gamma, scale_fn, scale_mode),
+    )
+
+
+def momentum_schedule(
+    base_momentum: ArrayLike,
+    max_momentum: ArrayLike,
+    step_size: ArrayLike,
+    *,
+    step_size_down: ArrayLike | None = None,
+    mode: str = "triangular",
+    gamma: ArrayLike = 1.0,
+    scale_fn: Callable[[Array], ArrayLike] | str | None = None,
+    scale_mode: str = "cycle",
+) -> CyclicalSchedule:
+    """Returns a momentum that falls while the learning rate rises.
+
+    The mirror image of ``clr_schedule``, with the same height ``h`` and scale ``s``::
+
+        momentum = max_momentum - (max_momentum - base_momentum) * h * s
+
+    It starts at ``max_momentum`` and is ``base_momentum`` where the rate peaks. For
+    Adam, it is a schedule for ``b1``.
+
+    Args:
+        base_momentum: the momentum at the middle of a cycle, 0 or more.
+        max_momentum: the momentum at the ends of a cycle, ``base_momentum`` or more,
+            and less than 1.
+        step_size: the number of steps in HALF a cycle, as in ``clr_schedule``.
+        step_size_down: the number of steps in the second half; default ``step_size``.
+        mode: as in ``clr_schedule``.
+        gamma: as in ``clr_schedule``.
+        scale_fn: as in ``clr_schedule``.
+        scale_mode: as in ``clr_schedule``.
+
+    Returns:
+        A callable that maps the count of updates done, any shape, to the momentum. It
+        is the same kind of value as ``clr_schedule`` returns.
+
+    Raises:
+        TypeError: if an argument is of the wrong kind.
+        ValueError: if a number is out of its range, a name is unknown, or two
+            arguments contradict each other.
+
+    Examples:
+        >>> import jax.numpy as jnp, optax
+        >>> from clr_optax import clr_schedule, momentum_schedule
+        >>> momentum = momentum_schedule(0.5, 0.75, step_size=2)
+        >>> [float(momentum(count)) for count in range(5)]
+        [0.75, 0.625, 0.5, 0.625, 0.75]
+
+        ``optax.sgd`` takes a number for its momentum; ``inject_hyperparams`` lets it
+        follow a schedule:
+
+        >>> optimizer = optax.inject_hyperparams(optax.sgd)(
+        ...     learning_rate=clr_schedule(0.0, 1.0, step_size=2), momentum=momentum
+        ... )
+        >>> params = jnp.ones(3)
+        >>> state = optimizer.init(params)
+        >>> _, state = optimizer.update(params, state)
+        >>> _, state = optimizer.update(params, state)
+        >>> {name: float(value) for name, value in state.hyperparams.items()}
+        {'learning_rate': 0.5, 'momentum': 0.625}
+
+    References:
+        Leslie N. Smith, "A disciplined approach to neural network hyper-parameters:
+        Part 1", 2018, https://arxiv.org/abs/1803.09820
+    """
+    low, high = _check.ends(
+        "momentum_schedule",
+        "swap them.",
+        base_momentum=base_momentum,
+        max_momentum=max_momentum,
+    )
+    return CyclicalSchedule(
+        momentum_schedule,
+        ("max_momentum", "base_momentum"),
+        start=high,
+        middle=low,
+        **_check.cycle("momentum_schedule", step_size, step_size_down),
+        **_check.shape("momentum_schedule", mode, gamma, scale_fn, scale_mode),
+    )

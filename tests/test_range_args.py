@@ -1,0 +1,149 @@
+"""What a range test refuses, and how it says so."""
+
+import jax
+import numpy as np
+import optax
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from range_problems import quadratic
+
+from clr_core import suggest_bounds
+from clr_optax import lr_range_test
+
+KEY = jax.random.key(0)
+
+
+class Unhashable:
+    __hash__ = None
+
+    def __call__(self, *args):
+        return quadratic(*args)
+
+
+def call(**changes):
+    arguments = {
+        "loss_fn": quadratic,
+        "params": np.ones(2, np.float32),
+        "batches": (np.ones((1, 2), np.float32), np.zeros((1, 2), np.float32)),
+        "num_steps": 10,
+    }
+    return lr_range_test(**(arguments | changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "match"),
+    [
+        (
+            {"loss_fn": None},
+            TypeError,
+            "loss_fn to be a function .*got loss_fn of type N",
+        ),
+        ({"loss_fn": Unhashable()}, TypeError, "hashable, .*wrap it: lambda"),
+        ({"optimizer": optax.sgd(0.1)}, TypeError, r"pass optax.sgd itself, not optax"),
+        ({"optimizer": "sgd"}, TypeError, "such as optax.sgd, got .*type str"),
+        ({"optimizer": type}, TypeError, "to return an optax.*got type"),
+        ({"optimizer": lambda lr: 3}, TypeError, "to return an optax.*got int"),
+        (
+            {"key": 5},
+            TypeError,
+            r"one random key, got key=5, make it by jax.random.key",
+        ),
+        ({"key": jax.random.split(KEY)}, TypeError, "use jax.vmap for several"),
+        ({"has_aux": 1}, TypeError, "has_aux to be a bool, got has_aux=1"),
+        ({"min_lr": "1e-3"}, TypeError, "one real number, got min_lr='1e-3'"),
+        ({"min_lr": True}, TypeError, "one real number, got min_lr=True"),
+        ({"max_lr": 1j}, TypeError, "one real number, got max_lr=1j"),
+        ({"max_lr": np.ones(2)}, TypeError, "one real number, got max_lr=array"),
+        ({"min_lr": 0}, ValueError, "finite rate of 1e-30 or more, got min_lr=0"),
+        ({"min_lr": -0.1}, ValueError, "got min_lr=-0.1"),
+        ({"max_lr": np.nan}, ValueError, "got max_lr=nan"),
+        ({"max_lr": np.inf}, ValueError, "got max_lr=inf"),
+        ({"max_lr": 1e300}, ValueError, r"got max_lr=1e\+300"),
+        ({"min_lr": 1, "max_lr": 0.1}, ValueError, "max_lr above min_lr .*max_lr=0.1"),
+        (
+            {"min_lr": 1, "max_lr": 1.0000001},
+            ValueError,
+            "by num_steps different float32",
+        ),
+        ({"num_steps": 1}, ValueError, "num_steps from 2 to 1000000, got num_steps=1"),
+        ({"num_steps": 10**12}, ValueError, "got num_steps=1000000000000"),
+        ({"num_steps": 10.0}, TypeError, "whole num_steps, got num_steps=10.0"),
+        (
+            {"spacing": "linaer"},
+            ValueError,
+            "got spacing='linaer', did you mean 'linear'",
+        ),
+        ({"spacing": None}, TypeError, "name of a spacing, got spacing=None"),
+        ({"params": {}}, ValueError, "needs an array in params, got none"),
+        ({"params": "w"}, TypeError, "pytree of arrays, but 'w' is a str"),
+        (
+            {"params": np.ones(2, int)},
+            TypeError,
+            "floating params, got int32 at params",
+        ),
+        ({"batches": None}, ValueError, "needs an array in batches, got none"),
+        ({"batches": 3.0}, ValueError, r"one leading axis, .*got shapes \[\(\)\]"),
+        ({"batches": np.ones((0, 2))}, ValueError, "one or more batches, got shapes"),
+        ({"batches": (np.ones(2), np.ones(3))}, ValueError, r"\[\(2,\), \(3,\)\]"),
+    ],
+)
+def test_errors_say_what_is_needed(changes, error, match):
+    with pytest.raises(error, match=match):
+        call(**changes)
+
+
+JUNK = st.none() | st.text() | st.booleans() | st.binary() | st.lists(st.integers())
+NUMBERS = st.floats() | st.integers() | st.complex_numbers()
+PLAIN = {
+    "min_lr": st.floats(1e-12, 0.1),
+    "max_lr": st.floats(0.1, 1e12),
+    "num_steps": st.sampled_from([2, 10, 30]),
+    "spacing": st.sampled_from(["linear", "exponential"]),
+    "optimizer": st.sampled_from([optax.sgd, optax.adam]),
+    "params": st.tuples(st.floats(width=32), st.floats(width=32)).map(np.float32),
+}
+ODD = {
+    "min_lr": NUMBERS | JUNK,
+    "max_lr": NUMBERS | JUNK,
+    "num_steps": st.sampled_from([0, -3, 10**30, 2.5, np.nan]) | JUNK,
+    "spacing": JUNK,
+    "optimizer": st.just(optax.sgd(1.0)) | JUNK,
+    "params": JUNK,
+    "batches": JUNK | st.floats(),
+    "loss_fn": JUNK,
+    "has_aux": JUNK,
+    "key": JUNK | st.integers(),
+}
+
+
+@settings(deadline=None, max_examples=250)
+@given(
+    changes=st.builds(
+        lambda plain, odd: plain | odd,
+        st.fixed_dictionaries({}, optional=PLAIN),
+        st.just({})
+        | st.sampled_from(sorted(ODD)).flatmap(
+            lambda name: st.fixed_dictionaries({name: ODD[name]})
+        ),
+    )
+)
+@example({"batches": "\x0c"})
+@example({"batches": 3.5e38})
+@example({"has_aux": True})
+def test_any_argument_gives_a_curve_or_a_documented_error(changes):
+    refusal = None
+    try:
+        test = call(**changes)
+        bounds = suggest_bounds(test.lrs, test.losses)
+    except (TypeError, ValueError) as error:
+        refusal = str(error)
+    else:
+        count = int(test.num_finite)
+        assert np.isfinite(test.lrs).all()
+        assert (np.diff(test.lrs) > 0).all()
+        assert np.isfinite(test.losses[:count]).all()
+        assert np.isnan(test.losses[count:]).all()
+        assert 0 < bounds[0] < bounds[1]
+    documented = (" needs ", "expected function with aux output")
+    assert refusal is None or any(text in refusal for text in documented)

@@ -1,0 +1,306 @@
+"""The range test: its curve, its stop, its two ways to iterate, and what it refuses."""
+
+import functools
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from flax import nnx
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from range_problems import convolution, noisy, problem, quadratic, regression
+
+from clr_core import suggest_bounds, suggest_lr
+from clr_optax import lr_range_test
+
+MOMENTUM = functools.partial(optax.sgd, momentum=0.9)
+ADAMW_IN_STATE = optax.inject_hyperparams(optax.adamw)
+KEY = jax.random.key(0)
+
+
+def by_hand(params, batches, lrs):
+    """The losses of plain SGD with these rates, in a Python loop."""
+    losses, gradient = [], jax.jit(jax.value_and_grad(regression))
+    for i, lr in enumerate(lrs):
+        batch = jax.tree.map(lambda a, i=i: a[i % 3], batches)
+        loss, grads = gradient(params, batch)
+        losses.append(loss)
+        params = jax.tree.map(lambda p, g, lr=lr: p - lr * g, params, grads)
+    return np.array(losses)
+
+
+def test_losses_are_those_of_plain_training_at_rising_rates():
+    params, batches = problem()
+    test = lr_range_test(regression, params, batches, max_lr=0.3, num_steps=30)
+    expected = by_hand(params, batches, np.asarray(test.lrs))
+    np.testing.assert_allclose(test.losses, expected, rtol=1e-5)
+    assert test.num_finite == 30
+    assert test.aux is None
+
+
+@pytest.mark.parametrize("spacing", ["exponential", "linear"])
+@settings(deadline=None, max_examples=30)
+@given(low=st.floats(1e-10, 1e-2), ratio=st.floats(1.5, 1e8))
+def test_both_ends_are_exact(spacing, low, ratio):
+    test = lr_range_test(
+        quadratic,
+        jnp.ones(1),
+        (jnp.ones((1, 1)), jnp.zeros((1, 1))),
+        min_lr=low,
+        max_lr=low * ratio,
+        num_steps=20,
+        spacing=spacing,
+    )
+    share = np.arange(20) / 19
+    lrs = (
+        low * ratio**share
+        if spacing == "exponential"
+        else low + low * share * (ratio - 1)
+    )
+    assert test.lrs[0] == np.float32(low)
+    assert test.lrs[-1] == np.float32(low * ratio)
+    np.testing.assert_allclose(test.lrs, lrs, rtol=1e-6)
+
+
+def test_smoothed_is_the_bias_corrected_mean():
+    params, batches = problem()
+    test = lr_range_test(regression, params, batches, max_lr=0.3, num_steps=60)
+    decay, losses = 1 - 1 / 3, np.asarray(test.losses, np.float64)
+    weights = [decay ** np.arange(k, -1, -1) for k in range(60)]
+    expected = [w @ losses[: w.size] / w.sum() for w in weights]
+    np.testing.assert_allclose(test.smoothed, expected, rtol=1e-5)
+
+
+def test_the_stop_is_four_times_the_best():
+    params, batches = problem()
+    test = lr_range_test(regression, params, batches, max_lr=1e4)
+    count = int(test.num_finite)
+    assert 10 < count < 100
+    losses, smoothed = np.asarray(test.losses), np.asarray(test.smoothed)
+    assert np.isfinite(losses[:count]).all()
+    assert np.isnan(losses[count:]).all()
+    assert np.isnan(smoothed[count:]).all()
+    limit = 4 * np.fmin.accumulate(smoothed)
+    over = (smoothed > limit) & (losses > limit)
+    over[1:] &= losses[:-1] > limit[1:]
+    assert over[:count].nonzero()[0].tolist() in ([count - 1], [])
+    if not over.any():
+        assert not np.isfinite(by_hand(params, batches, test.lrs[: count + 1])[-1])
+
+
+def as_given(params, value):
+    return value + 0 * params
+
+
+def series(values):
+    """A test whose losses are the values, whatever is trained."""
+    values = jnp.asarray(values, jnp.float32)
+    return lr_range_test(as_given, jnp.float32(0), values, num_steps=values.size)
+
+
+def test_a_spike_does_not_stop_it_and_two_high_losses_do():
+    flat = np.ones(40)
+    spike, two = flat.copy(), flat.copy()
+    spike[3], two[3:5] = 100, 100
+    assert series(spike).num_finite == 40
+    assert series(two).num_finite == 5
+
+
+def test_negative_losses_go_on_until_they_rise():
+    falling = np.linspace(-1, -3, 40)
+    assert series(falling).num_finite == 40
+    assert series(np.where(np.arange(40) < 30, falling, 50)).num_finite == 32
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("first", [0, 1, 17])
+def test_a_nonfinite_loss_stops_it(value, first):
+    test = series(np.where(np.arange(40) == first, value, 1.0))
+    assert test.num_finite == first
+    assert np.isnan(test.losses[first:]).all()
+    assert np.isfinite(test.losses[:first]).all()
+    with pytest.raises(ValueError, match=r"10 finite losses|losses that fall"):
+        suggest_lr(test.lrs, test.losses)
+
+
+@pytest.mark.parametrize("size", [1, 5, 20])
+@settings(deadline=None, max_examples=25)
+@given(
+    scale=st.floats(-3, 3),
+    spread=st.floats(0, 3),
+    below=st.floats(2, 5),
+    above=st.floats(1.5, 4),
+    seed=st.integers(0, 99),
+)
+def test_max_lr_of_a_quadratic_is_within_a_factor_four_below_divergence(
+    size, scale, spread, below, above, seed
+):
+    rng = np.random.default_rng(seed)
+    curvatures = 10 ** (scale - spread * rng.random(size))
+    curvatures[0] = 10**scale
+    start = rng.uniform(0.3, 3, size) * rng.choice([-1, 1], size)
+    limit = 2 / curvatures[0]
+    test = lr_range_test(
+        quadratic,
+        jnp.float32(start),
+        (jnp.float32(curvatures[None]), jnp.zeros((1, size))),
+        min_lr=limit * 10**-below,
+        max_lr=limit * 10**above,
+    )
+    base_lr, max_lr = suggest_bounds(test.lrs, test.losses)
+    assert limit / 4 <= max_lr < limit
+    assert 0 < base_lr < max_lr
+
+
+@pytest.mark.parametrize("donate", [False, True])
+@pytest.mark.parametrize("loss_fn", [regression, convolution])
+def test_what_was_given_stays_as_it_was(donate, loss_fn):
+    def donating(schedule):
+        sgd = optax.sgd(schedule)
+
+        def init(params):
+            return sgd.init(params), jax.tree.map(lambda p: 2 * p, params)
+
+        def update(grads, state, params=None):
+            updates, inner = sgd.update(grads, state[0], params)
+            return updates, (inner, state[1])
+
+        return optax.GradientTransformation(
+            jax.jit(init, donate_argnums=0), jax.jit(update, donate_argnums=(0, 1, 2))
+        )
+
+    params, batches = problem(wide=(16,) if loss_fn is convolution else (8, 6))
+    before = jax.tree.map(np.array, (params, batches))
+    lr_range_test(
+        loss_fn, params, batches, optimizer=donating if donate else optax.adam
+    )
+    jax.tree.map(np.testing.assert_array_equal, (params, batches), before)
+
+
+@pytest.mark.parametrize(
+    "optimizer", [optax.sgd, MOMENTUM, optax.adamw, ADAMW_IN_STATE]
+)
+def test_optimizers_get_each_rate(optimizer):
+    params, batches = problem()
+    test = lr_range_test(
+        regression, params, batches, max_lr=0.1, num_steps=12, optimizer=optimizer
+    )
+    transformation = optimizer(lambda count: test.lrs[count])
+    state, losses = transformation.init(params), []
+    for i in range(12):
+        batch = jax.tree.map(lambda a, i=i: a[i % 3], batches)
+        loss, grads = jax.value_and_grad(regression)(params, batch)
+        updates, state = transformation.update(grads, state, params)
+        params = optax.apply_updates(params, updates)
+        losses.append(loss)
+    np.testing.assert_allclose(test.losses, losses, rtol=1e-5)
+
+
+@pytest.mark.parametrize("key", [KEY, jax.random.PRNGKey(0)])
+def test_a_loss_with_a_key_gets_a_new_one_each_step(key):
+    params, batches = problem()
+    lows = {"min_lr": 1e-20, "max_lr": 1e-19, "num_steps": 12}
+    noise = lr_range_test(noisy, params, batches, key=key, **lows).losses
+    noise -= lr_range_test(regression, params, batches, **lows).losses
+    expected = [0.1 * jax.random.uniform(jax.random.fold_in(key, i)) for i in range(12)]
+    np.testing.assert_allclose(noise, expected, atol=1e-6)
+
+
+def test_aux_is_stacked_and_blank_after_the_stop():
+    def loss_fn(params, value):
+        return value + 0 * params, {"value": 2 * value, "whole": jnp.int32(7)}
+
+    values = jnp.where(jnp.arange(20) < 12, 1.0, jnp.nan)
+    test = lr_range_test(loss_fn, jnp.float32(0), values, num_steps=20, has_aux=True)
+    assert test.aux["whole"].tolist() == [7] * 12 + [0] * 8
+    np.testing.assert_array_equal(test.aux["value"], 2 * test.losses)
+
+
+def test_bfloat16_params_are_tested():
+    params, batches = problem(dtype=jnp.bfloat16)
+    test = lr_range_test(regression, params, batches, max_lr=0.1)
+    assert test.losses.dtype == jnp.float32
+    assert test.num_finite == 100
+
+
+def test_nnx_state_is_tested():
+    graph, state = nnx.split(nnx.Linear(8, 1, rngs=nnx.Rngs(0)))
+    _, (x, y) = problem()
+
+    def loss_fn(state, batch):
+        return jnp.mean((nnx.merge(graph, state)(batch[0])[:, 0] - batch[1]) ** 2)
+
+    test = lr_range_test(loss_fn, state, (x, y), max_lr=0.1)
+    assert test.losses[-1] < test.losses[0]
+
+
+@pytest.mark.parametrize("loss_fn", [regression, convolution])
+def test_eight_seeds_under_vmap_are_eight_tests(loss_fn):
+    def run(key, order):
+        def keyed(params, batch, key):
+            return loss_fn(params, batch) + 1e-3 * jax.random.uniform(key)
+
+        params, batches = problem(wide=(16,) if loss_fn is convolution else (8, 6))
+        noise = jax.random.normal(key, params["v"].shape)
+        params = {**params, "v": params["v"] + noise}
+        batches = jax.tree.map(lambda a: a[order], batches)
+        limits = {"max_lr": 10.0, "num_steps": 40}
+        return lr_range_test(keyed, params, batches, key=key, **limits)
+
+    keys = jax.random.split(KEY, 8)
+    orders = jnp.stack([jnp.roll(jnp.arange(3), i) for i in range(8)])
+    mapped = jax.vmap(run)(keys, orders)
+    assert mapped.losses.shape == (8, 40)
+    bounds = jax.vmap(suggest_bounds)(mapped.lrs, mapped.losses)
+    assert bounds[1].shape == (8,)
+    single = run(keys[3], orders[3])
+    assert mapped.num_finite[3] == single.num_finite
+    np.testing.assert_allclose(mapped.losses[3][:25], single.losses[:25], rtol=1e-4)
+
+
+@pytest.mark.parametrize("loss_fn", [regression, convolution])
+def test_it_compiles_into_a_callers_program(loss_fn):
+    params, batches = problem(wide=(16,) if loss_fn is convolution else (8, 6))
+
+    @jax.jit
+    def read(params, max_lr):
+        test = lr_range_test(loss_fn, params, batches, max_lr=max_lr, num_steps=20)
+        return test.lrs, test.losses
+
+    lrs, losses = read(params, 0.1)
+    eager = lr_range_test(loss_fn, params, batches, max_lr=0.1, num_steps=20)
+    np.testing.assert_allclose(lrs, eager.lrs, rtol=2e-6)
+    assert lrs[-1] == eager.lrs[-1]
+    np.testing.assert_allclose(losses, eager.losses, rtol=1e-4)
+
+
+DEVICES = """
+import jax, jax.numpy as jnp, numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec as P
+from clr_optax import lr_range_test
+from range_problems import convolution, problem, regression
+
+mesh = Mesh(np.array(jax.devices()), "data")
+assert mesh.size == 4
+for loss_fn, wide in ((regression, (8, 6)), (convolution, (16,))):
+    params, batches = problem(wide=wide)
+    one = lr_range_test(loss_fn, params, batches, max_lr=0.1, num_steps=20)
+    batches = jax.device_put(batches, NamedSharding(mesh, P(None, "data")))
+    params = jax.device_put(params, NamedSharding(mesh, P()))
+    four = lr_range_test(loss_fn, params, batches, max_lr=0.1, num_steps=20)
+    np.testing.assert_allclose(four.losses, one.losses, rtol=1e-4)
+    assert four.num_finite == 20
+"""
+
+
+def test_sharded_batches_on_four_devices():
+    flags = "--xla_force_host_platform_device_count=4"
+    env = {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu", "PYTHONPATH": ":".join(sys.path)}
+    env["PYTHONPATH"] += ":tests"
+    run = [sys.executable, "-c", DEVICES]
+    done = subprocess.run(run, env=env, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
