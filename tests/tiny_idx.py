@@ -1,0 +1,72 @@
+"""Tiny valid IDX files, and a way to run a program on them.
+
+    python tests/tiny_idx.py FOLDER experiments/fashion.py --data-dir FOLDER ...
+
+runs the program as the command line would, with the files of FOLDER for official ones.
+"""
+
+import contextlib
+import gzip
+import hashlib
+import runpy
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "experiments"))
+
+import idx_files
+
+
+def write(
+    folder: Path, train: int = 64, test: int = 32, seed: int = 0
+) -> dict[str, idx_files.Idx]:
+    """Writes the four .gz files; returns what idx_files.FILES must be for them.
+
+    Each of the ten classes has its own picture, which shows through noise, so that a
+    model can learn them.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(seed)
+    pictures = rng.integers(0, 200, (10, 28, 28))
+    for prefix, rows in (("train", train), ("t10k", test)):
+        labels = rng.integers(0, 10, rows)
+        images = pictures[labels] + rng.integers(0, 56, (rows, 28, 28))
+        _write_file(folder / f"{prefix}-images-idx3-ubyte.gz", images)
+        _write_file(folder / f"{prefix}-labels-idx1-ubyte.gz", labels)
+    return files_in(folder)
+
+
+@contextlib.contextmanager
+def official(folder: Path, **rows: int) -> Iterator[Path]:
+    """Writes the four files, which count as the official ones inside the context."""
+    kept, idx_files.FILES = idx_files.FILES, write(folder, **rows)
+    try:
+        yield folder
+    finally:
+        idx_files.FILES = kept
+
+
+def files_in(folder: Path) -> dict[str, idx_files.Idx]:
+    """Returns what idx_files.FILES must be for the .gz files of a folder."""
+    files = {}
+    for name in idx_files.FILES:
+        raw = gzip.decompress((folder / f"{name}.gz").read_bytes())
+        shape = np.frombuffer(raw, ">u4", count=raw[3], offset=4)
+        sha256 = hashlib.sha256(raw).hexdigest()
+        files[name] = idx_files.Idx(tuple(map(int, shape)), sha256)
+    return files
+
+
+def _write_file(path: Path, array: np.ndarray) -> None:
+    header = np.array([0x0800 + array.ndim, *array.shape], ">u4").tobytes()
+    path.write_bytes(gzip.compress(header + array.astype(np.uint8).tobytes()))
+
+
+if __name__ == "__main__":
+    _, folder, program, *arguments = sys.argv
+    idx_files.FILES = files_in(Path(folder))
+    sys.argv = [program, *arguments]
+    runpy.run_path(program, run_name="__main__")
