@@ -1,0 +1,167 @@
+"""Kills a run of experiments/fashion.py at random moments; it must not matter.
+
+    python tests/kill_and_resume.py            20 kills, some minutes
+    python tests/kill_and_resume.py --kills 4  a taste
+
+trains once undisturbed and once killed with SIGKILL again and again, each time going on
+with --resume. Exits with 0 if parameters, optimizer states, history and figures of both
+are equal bit for bit. The moments are spread over start, training and evaluation, and
+the writing of a checkpoint.
+"""
+
+import argparse
+import collections
+import contextlib
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import tiny_idx
+
+ROOT = Path(__file__).parents[1]
+TRAIN, TEST = 640, 400  # evaluation is a good part of an epoch
+
+
+def main() -> int:
+    """Prints each kill and the comparison; returns 0 if all is identical."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--kills", type=int, default=20, metavar="N")
+    parser.add_argument("--seed", type=int, default=0, metavar="N")
+    args = parser.parse_args()
+    rng = random.Random(args.seed)
+    epochs = args.kills + 2  # a kill may come an epoch after the one before
+    with tempfile.TemporaryDirectory() as folder:
+        data, plain, killed = (Path(folder, n) for n in ("idx", "plain", "killed"))
+        tiny_idx.write(data, train=TRAIN, test=TEST)
+        started = time.perf_counter()
+        undisturbed = start(data, plain, epochs)
+        undisturbed.communicate()
+        print(f"undisturbed: {epochs} epochs, {time.perf_counter() - started:.1f} s")
+
+        moments = collections.Counter()
+        kinds = ["start", *["step or evaluation"] * 2, "checkpoint"]
+        for number in range(1, args.kills + 1):
+            process = start(data, killed, epochs)
+            epoch, moment = kill(process, killed, kinds[number % len(kinds)], rng)
+            moments[moment] += 1
+            print(f"kill {number:2}: {moment}, {epoch} epochs done", flush=True)
+        last = start(data, killed, epochs)
+        printed, _ = last.communicate()
+        print(next(line for line in printed.splitlines() if "esum" in line))
+        print(", ".join(f"{n} x {moment}" for moment, n in moments.items()))
+        if undisturbed.returncode or last.returncode:
+            print(f"FAILED: the last run ended with {last.returncode}\n{printed}")
+            return 1
+        different = compare(plain, killed, epochs)
+    for line in different:
+        print(f"DIFFERENT: {line}")
+    if not different:
+        print(f"bit-identical after {args.kills} kills")
+    return 1 if different else 0
+
+
+def start(data: Path, out: Path, epochs: int) -> subprocess.Popen:
+    """The program with --resume, in a process of its own."""
+    command = [sys.executable, ROOT / "tests/tiny_idx.py", data]
+    command += [ROOT / "experiments/fashion.py", "--data-dir", data, "--out", out]
+    command += ["--epochs", str(epochs), "--batch-size", "16", "--resume"]
+    # a program once compiled is taken from the cache by all later starts
+    cache = {
+        "JAX_COMPILATION_CACHE_DIR": str(data / "cache"),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_NUM_CPU_DEVICES": "2",
+    }
+    return subprocess.Popen(
+        command,
+        env=os.environ | cache,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+
+
+def kill(
+    process: subprocess.Popen, out: Path, kind: str, rng: random.Random
+) -> tuple[int, str]:
+    """Kills at a random moment of a kind: (epochs printed so far, what it was at)."""
+    lines, done = [], threading.Event()
+
+    def read():
+        for line in process.stdout:
+            lines.append(line)
+            if line.startswith("epoch"):
+                done.set()
+        done.set()
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    left = partial(out)  # by earlier kills
+    if kind == "start":
+        time.sleep(rng.uniform(0.5, 6))
+    else:
+        done.wait()
+        seconds = rng.uniform(0, 0.8)
+        if kind == "checkpoint":
+            seconds = rng.uniform(0, 0.1)
+            while process.poll() is None and not partial(out) - left:
+                time.sleep(0.001)
+        time.sleep(seconds)
+    moment = "checkpoint" if partial(out) - left else kind
+    if kind == "checkpoint" and moment != kind:
+        moment = "right after a checkpoint"
+    process.kill()
+    process.wait()
+    reader.join()
+    epochs = [line for line in lines if line.startswith("epoch")]
+    return int(epochs[-1].split()[1].split("/")[0]) if epochs else 0, moment
+
+
+def partial(out: Path) -> set[tuple[str, int]]:
+    """The checkpoints that are half written."""
+    folders = (out / "checkpoints").glob("*.orbax-checkpoint-tmp")
+    found = set()
+    for folder in folders:
+        with contextlib.suppress(FileNotFoundError):  # it is whole by now
+            found.add((folder.name, folder.stat().st_ino))
+    return found
+
+
+def compare(plain: Path, killed: Path, epochs: int) -> list[str]:
+    """The names of all that two finished runs do not have in common."""
+    import jax
+    import numpy as np
+    import optax
+    from checkpoints import Checkpoints
+    from training import initial_state
+    from tutorial import Settings
+
+    figures, states = [], []
+    for out in (plain, killed):
+        results = json.loads((out / "fashion.json").read_text())
+        results.pop("data")  # files at the first start, a prepared copy later
+        results.pop("seconds")
+        figures.append(results)
+        settings = Settings(epochs, 16, 1, TRAIN)
+        arms = {arm: optax.sgd(rate) for arm, rate in settings.arms.items()}
+        checkpoints = Checkpoints(out / "checkpoints", settings.trajectory)
+        states.append(checkpoints.latest(initial_state(arms, 1), epochs))
+    different = [name for name in figures[0] if figures[0][name] != figures[1][name]]
+    for path, leaf in jax.tree_util.tree_leaves_with_path(states[0]):
+        other = dict(jax.tree_util.tree_leaves_with_path(states[1]))[path]
+        if np.asarray(leaf).tobytes() != np.asarray(other).tobytes():
+            different.append(f"state{jax.tree_util.keystr(path)}")
+    print(
+        f"compared {len(figures[0])} parts of the JSON and "
+        f"{len(jax.tree.leaves(states[0]))} arrays"
+    )
+    return different
+
+
+if __name__ == "__main__":
+    sys.exit(main())

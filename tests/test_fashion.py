@@ -1,0 +1,178 @@
+"""The main program on tiny generated files, without any download."""
+
+import io
+import json
+
+import fashion
+import numpy as np
+import pytest
+import report
+import tiny_idx
+from rich.console import Console
+from training import METRICS
+from tutorial import PUBLISHED, Settings
+
+DRAWN = ("accuracy", "losses", "modes", "schedule_10", "schedule_100")
+PICTURES = [f"{name}.png" for name in DRAWN]
+SMALL = ["--epochs", "2", "--batch-size", "16", "--seeds", "2"]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A run of two epochs on tiny data: its folder and what it printed."""
+    folder = tmp_path_factory.mktemp("fashion")
+    idx, out = folder / "idx", folder / "out"
+    console = Console(file=io.StringIO(), width=200)
+    with tiny_idx.official(idx, train=70, test=30), pytest.MonkeyPatch.context() as m:
+        m.setattr(fashion, "Console", lambda **_: console)
+        arguments = [*SMALL, "--data-dir", str(idx), "--out", str(out)]
+        assert fashion.main([*arguments, "--tensorboard"]) == 0
+    return out, console.file.getvalue()
+
+
+@pytest.fixture(scope="module")
+def results(finished):
+    return json.loads((finished[0] / "fashion.json").read_text())
+
+
+def test_a_run_leaves_the_pictures_and_the_json(finished):
+    out, _ = finished
+    assert sorted(path.name for path in out.glob("*.png")) == PICTURES
+    for path in out.glob("*.png"):
+        assert path.read_bytes().startswith(b"\x89PNG")
+    assert not list(out.glob(".*"))
+
+
+def test_each_arm_has_a_line_an_epoch_beside_the_published_figures(finished):
+    _, printed = finished
+    for arm in ("SGD", "CLR"):
+        for epoch in (1, 2):
+            (line,) = (
+                line
+                for line in printed.splitlines()
+                if line.startswith(f"epoch {epoch}/2  {arm} ")
+            )
+            for metric in METRICS:
+                assert f"({PUBLISHED[arm][metric][epoch - 1]:.4f})" in line
+
+
+def test_the_json_has_every_figure(results):
+    for arm in ("SGD", "CLR"):
+        for metric in METRICS:
+            values = np.array(results["history"][arm][metric])
+            assert values.shape == (2, 2)
+            assert np.isfinite(values).all()
+            if "accuracy" in metric:
+                images = 30 if metric.startswith("val") else 70
+                counts = values * images
+                np.testing.assert_allclose(counts, np.round(counts), atol=1e-4)
+    assert results["settings"]["train_images"] == 70
+    assert {"python", "jax", "device"} <= results["environment"].keys()
+    assert len(results["seconds"]["epochs"]) == 2
+
+
+def test_runs_of_equal_arms_are_equal_and_seeds_differ(results):
+    first = results["history"]["SGD"]["loss"]
+    assert first[0] != first[1]
+
+
+def test_redrawing_needs_no_training(finished, monkeypatch):
+    out, _ = finished
+    before = {path.name: path.read_bytes() for path in out.glob("*.png")}
+    for path in out.glob("*.png"):
+        path.unlink()
+    monkeypatch.setattr(fashion, "train", None)
+    assert fashion.main(["--redraw", "--out", str(out)]) == 0
+    assert {path.name: path.read_bytes() for path in out.glob("*.png")} == before
+
+
+def test_tensorboard_scalars_name_rate_and_figures(finished):
+    out, _ = finished
+    written = b"".join(
+        path.read_bytes() for path in (out / "tensorboard" / "CLR-1").iterdir()
+    )
+    for name in ("learning_rate", *METRICS):
+        assert name.encode() in written
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (["--epochs", "0"], "--epochs: needs a whole number >= 1, got 0"),
+        (["--epochs", "many"], "--epochs: invalid positive value: 'many'"),
+        (["--seeds", "-2"], "--seeds: needs a whole number >= 1, got -2"),
+        (["--batch-size", "1.5"], "--batch-size: invalid positive value: '1.5'"),
+        (["--epoch", "3"], "unrecognized arguments: --epoch 3"),
+        (["--coordinator", "host:1"], "--coordinator HOST:PORT, --num-processes"),
+        (["--process-id", "1"], "--num-processes and --process-id go together"),
+        (
+            ["--coordinator", "h:1", "--num-processes", "2", "--process-id", "2"],
+            "--process-id must be in 0..1, got 2",
+        ),
+    ],
+)
+def test_wrong_arguments_are_refused_before_anything_else(wrong, message, capsys):
+    with pytest.raises(SystemExit) as stop:
+        fashion.main(wrong)
+    assert stop.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_an_unwritable_folder_fails_before_the_data_is_read(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(fashion.processes, "load", None)
+    (tmp_path / "file").touch()
+    assert fashion.main(["--out", str(tmp_path / "file")]) == 1
+    assert str(tmp_path / "file") in capsys.readouterr().err
+
+
+def test_missing_data_is_one_message(tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    arguments = ["--data-dir", str(tmp_path / "empty"), "--out", str(tmp_path / "out")]
+    assert fashion.main(arguments) == 1
+    assert "empty" in capsys.readouterr().err
+
+
+def test_nothing_to_redraw_is_said(tmp_path, capsys):
+    assert fashion.main(["--redraw", "--out", str(tmp_path)]) == 1
+    assert "train first" in capsys.readouterr().err
+    (tmp_path / "fashion.json").write_text("{")
+    assert fashion.main(["--redraw", "--out", str(tmp_path)]) == 1
+    assert "is not a results file" in capsys.readouterr().err
+
+
+def test_clr_takes_a_third_of_sgds_way():
+    """The sums of rates that explain why CLR loses: 31.1 against 93.8."""
+    settings = Settings()
+    sums = report.rate_sums(settings.arms, settings)
+    np.testing.assert_allclose(sums["SGD"], 93.80, atol=0.01)
+    np.testing.assert_allclose(sums["CLR"], 31.1, atol=0.05)
+
+
+def test_the_schedule_is_the_tutorials():
+    """Its own formula at every step that Keras ran, in float64."""
+    step = np.arange(9380)
+    cycle = np.floor(1 + step / (2 * 2 * 937))
+    x = np.abs(step / (2 * 937) - 2 * cycle + 1)
+    rate = 1e-4 + (1e-2 - 1e-4) * np.maximum(0, 1 - x) / 2 ** (cycle - 1)
+    np.testing.assert_allclose(Settings().arms["CLR"](step), rate, rtol=1e-6)
+
+
+def test_diverged_arms_are_named():
+    history = {
+        "SGD": {"loss": [[1.0, None], [1.0, 0.5]]},
+        "CLR": {"loss": [[1.0, 0.5], [1.0, 0.5]]},
+    }
+    (line,) = report.diverged({"history": history})
+    assert line.startswith("SGD DIVERGED")
+    assert "[0]" in line
+
+
+def test_help_teaches(capsys):
+    with pytest.raises(SystemExit) as stop:
+        fashion.main(["--help"])
+    assert stop.value.code == 0
+    printed = capsys.readouterr().out
+    assert "examples:" in printed
+    assert "exit codes:" in printed
