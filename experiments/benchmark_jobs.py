@@ -1,0 +1,132 @@
+"""One timed job a process, so that no framework's threads disturb another's.
+
+    python experiments/benchmark_jobs.py keras '{"data": "fashion.npz", "epochs": 3}'
+
+prints the job's times as JSON. Each job imports what it needs and nothing else: the
+tutorial's own stack and JAX do not fit into one environment.
+"""
+
+import importlib
+import json
+import sys
+import time
+
+from timing import repeat
+
+
+def ours(data, epochs, batch_size=64, seeds=1):
+    """Both arms of the tutorial, as fashion.py trains them."""
+    import dataset
+    import numpy as np
+    import optax
+    import processes
+    from training import train
+    from tutorial import Settings
+
+    processes.use_cpu_cores(2 * seeds)
+    with np.load(data) as arrays:
+        fashion = dataset.FashionMNIST(**arrays, source=data)
+    settings = Settings(epochs, batch_size, seeds)
+    optimizers = {arm: optax.sgd(rate) for arm, rate in settings.arms.items()}
+    kinds = {"seeds": seeds, "epochs": epochs, "batch_size": batch_size}
+    done = list(train(optimizers, fashion, **kinds))
+    return {"compile": done[0].compile_seconds, "epochs": [e.seconds for e in done]}
+
+
+def keras(data, epochs):
+    """The tutorial's model and `fit`; both arms have the same cost, so one is timed."""
+    import numpy as np
+    import tensorflow as tf
+
+    layers = tf.keras.layers
+    with np.load(data) as arrays:
+        x, y, x_test, y_test = arrays.values()
+    model = tf.keras.Sequential(
+        [
+            layers.Input((28, 28, 1)),
+            layers.Rescaling(1 / 255),
+            layers.Conv2D(16, (5, 5), activation="relu"),
+            layers.MaxPooling2D((2, 2)),
+            layers.Conv2D(32, (5, 5), activation="relu"),
+            layers.MaxPooling2D((2, 2)),
+            layers.SpatialDropout2D(0.2),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(128, activation="relu"),
+            layers.Dense(10, activation="softmax"),
+        ]
+    )
+    model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    seconds = []
+    for _ in range(epochs):
+        started = time.perf_counter()
+        model.fit(
+            x[..., None],
+            y,
+            batch_size=64,
+            validation_data=(x_test[..., None], y_test),
+            verbose=0,
+        )
+        seconds.append(time.perf_counter() - started)
+    return {"epochs": seconds, "version": f"TensorFlow {tf.__version__}"}
+
+
+def torch(data, epochs):
+    """The same model and loop in eager PyTorch, the data in memory as tensors."""
+    import numpy as np
+    import torch
+    from torch import nn
+
+    with np.load(data) as arrays:
+        x, y, x_test, y_test = (torch.tensor(a) for a in arrays.values())
+    x, x_test = (images[:, None].float() / 255 for images in (x, x_test))
+    y, y_test = y.long(), y_test.long()
+    mean = (nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    model = nn.Sequential(
+        *(nn.Conv2d(1, 16, 5), nn.ReLU(), nn.MaxPool2d(2)),
+        *(nn.Conv2d(16, 32, 5), nn.ReLU(), nn.MaxPool2d(2)),
+        *(nn.Dropout2d(0.2), *mean, nn.Linear(32, 128), nn.ReLU(), nn.Linear(128, 10)),
+    )
+    optimizer = torch.optim.SGD(model.parameters(), 0.01)
+    loss_fn = nn.CrossEntropyLoss()
+    seconds = []
+    for _ in range(epochs):
+        started = time.perf_counter()
+        model.train()
+        for batch in torch.randperm(len(x)).split(64):
+            optimizer.zero_grad()
+            loss_fn(model(x[batch]), y[batch]).backward()
+            optimizer.step()
+        model.eval()
+        with torch.no_grad():
+            for images, labels in zip(
+                x_test.split(1000), y_test.split(1000), strict=True
+            ):
+                loss_fn(model(images), labels)
+        seconds.append(time.perf_counter() - started)
+    return {"epochs": seconds, "version": f"PyTorch {torch.__version__}"}
+
+
+def tfa(steps):
+    """One eager call, and `steps` steps at once."""
+    import tensorflow as tf
+    from tensorflow_addons.optimizers import Triangular2CyclicalLearningRate
+
+    rate = Triangular2CyclicalLearningRate(1e-4, 1e-2, 1874)
+    array = tf.range(steps, dtype=tf.float32)
+    return {
+        "eager": repeat(lambda: rate(1000).numpy(), 300),
+        "bulk": [t / steps for t in repeat(lambda: rate(array).numpy(), 3)],
+        "version": f"TensorFlow {tf.__version__}",
+    }
+
+
+def imports(base, module):
+    """What `import module` adds where base is imported already."""
+    importlib.import_module(base)
+    started = time.perf_counter()
+    importlib.import_module(module)
+    return {"seconds": time.perf_counter() - started}
+
+
+if __name__ == "__main__":
+    print(json.dumps(globals()[sys.argv[1]](**json.loads(sys.argv[2]))))
