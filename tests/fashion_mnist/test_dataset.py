@@ -1,57 +1,25 @@
 """Loading the data set: where it comes from, and how it is divided."""
 
 import shutil
-from pathlib import Path
 
 import dataset
 import idx_files
 import numpy as np
 import pytest
-import tiny_idx
+from compare import assert_same_data
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from idx_files import DataError
 
 COPY = "fashion_mnist_blocks/1.0.0"
-BLOCK = 8  # so that 21 and 13 images need several records, the last one not full
-
-
-@pytest.fixture(scope="module")
-def pristine(tmp_path_factory):
-    """A folder of tiny files that count as the official ones; not to be changed."""
-    folder = tmp_path_factory.mktemp("pristine")
-    with (
-        tiny_idx.official(folder, train=21, test=13),
-        pytest.MonkeyPatch.context() as it,
-    ):
-        it.setattr(dataset, "BLOCK", BLOCK)
-        yield folder
-
-
-@pytest.fixture(scope="module")
-def prepared(pristine, tmp_path_factory):
-    """A folder with nothing but a prepared copy; not to be changed for long."""
-    folder = shutil.copytree(pristine, tmp_path_factory.mktemp("prepared") / "data")
-    dataset.load(folder)
-    for path in folder.glob("*.gz"):
-        path.unlink()
-    return folder
-
-
-@pytest.fixture
-def folder(pristine, tmp_path):
-    return Path(shutil.copytree(pristine, tmp_path / "idx"))
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    """An empty machine: no prepared copy, no package, no network, no apt-get."""
-    home = tmp_path / "home"
-    monkeypatch.setenv("TFDS_DATA_DIR", str(home))
+def empty_machine(home, tmp_path, monkeypatch):
+    """No prepared copy, no package, no network, no apt-get."""
     monkeypatch.setattr(idx_files, "INSTALLED", tmp_path / "not installed")
     monkeypatch.setattr(idx_files, "from_download", failing("URL: no answer"))
     monkeypatch.setattr(idx_files, "from_debian", failing("apt-get: no package"))
-    return home
 
 
 def failing(text):
@@ -61,25 +29,13 @@ def failing(text):
     return fetch
 
 
-def assert_same(got, pristine, train=slice(None), test=slice(None)):
-    files = idx_files.from_folder(pristine)
-    for array, (name, whole) in zip(got[:4], files.items(), strict=True):
-        dtype = np.uint8 if "images" in name else np.int32
-        expected = whole[train if "train" in name else test].astype(dtype)
-        np.testing.assert_array_equal(array, expected, strict=True)
-
-
-def files_in(folder):
-    return {path for path in folder.rglob("*") if path.is_file()}
-
-
 def test_first_start_prepares_and_second_start_reads_the_copy(pristine, folder, capsys):
     first = dataset.load(folder)
     for path in folder.glob("*.gz"):
         path.unlink()
     second = dataset.load(folder)
-    assert_same(first, pristine)
-    assert_same(second, pristine)
+    assert_same_data(first, pristine)
+    assert_same_data(second, pristine)
     assert first.source == f"IDX files in {folder}; prepared in {folder / COPY}"
     assert second.source == f"prepared copy in {folder / COPY}"
     out, err = capsys.readouterr()
@@ -92,7 +48,7 @@ def test_first_start_prepares_and_second_start_reads_the_copy(pristine, folder, 
 def test_parts_are_contiguous_even_and_complete(pristine, prepared, parts):
     loaded = [dataset.load(prepared, shard=(part, parts)) for part in range(parts)]
     whole = [np.concatenate(arrays) for arrays in list(zip(*loaded, strict=True))[:4]]
-    assert_same(whole, pristine)
+    assert_same_data(whole, pristine)
     for arrays in list(zip(*loaded, strict=True))[:4]:
         sizes = {len(array) for array in arrays}
         assert max(sizes) - min(sizes) <= 1
@@ -151,7 +107,7 @@ def test_a_named_folder_is_the_only_place_searched(pristine, tmp_path, monkeypat
 def test_a_folder_that_cannot_be_written_is_read(pristine, folder, home, monkeypatch):
     monkeypatch.setattr(dataset.os, "access", lambda path, mode: path != folder)
     data = dataset.load(folder)
-    assert_same(data, pristine)
+    assert_same_data(data, pristine)
     assert data.source == f"IDX files in {folder}; prepared in {home / COPY}"
 
 

@@ -9,60 +9,14 @@ from pathlib import Path
 
 import dataset
 import idx_files
-import numpy as np
 import pytest
 import tiny_idx
+from compare import assert_same_data, files_in
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from idx_files import DataError
 
 COPY = "fashion_mnist_blocks/1.0.0"
-BLOCK = 8  # so that 21 and 13 images need several records, the last one not full
-
-
-@pytest.fixture(scope="module")
-def pristine(tmp_path_factory):
-    """A folder of tiny files that count as the official ones; not to be changed."""
-    folder = tmp_path_factory.mktemp("pristine")
-    with (
-        tiny_idx.official(folder, train=21, test=13),
-        pytest.MonkeyPatch.context() as it,
-    ):
-        it.setattr(dataset, "BLOCK", BLOCK)
-        yield folder
-
-
-@pytest.fixture(scope="module")
-def prepared(pristine, tmp_path_factory):
-    """A folder with nothing but a prepared copy; not to be changed for long."""
-    folder = shutil.copytree(pristine, tmp_path_factory.mktemp("prepared") / "data")
-    dataset.load(folder)
-    for path in folder.glob("*.gz"):
-        path.unlink()
-    return folder
-
-
-@pytest.fixture
-def folder(pristine, tmp_path):
-    return Path(shutil.copytree(pristine, tmp_path / "idx"))
-
-
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "home"))
-    return tmp_path / "home"
-
-
-def assert_same(got, pristine, train=slice(None), test=slice(None)):
-    files = idx_files.from_folder(pristine)
-    for array, (name, whole) in zip(got[:4], files.items(), strict=True):
-        dtype = np.uint8 if "images" in name else np.int32
-        expected = whole[train if "train" in name else test].astype(dtype)
-        np.testing.assert_array_equal(array, expected, strict=True)
-
-
-def files_in(folder):
-    return {path for path in folder.rglob("*") if path.is_file()}
 
 
 @settings(max_examples=150, deadline=None)
@@ -79,9 +33,9 @@ def test_a_damaged_copy_gives_an_error_or_the_right_arrays(pristine, prepared, d
         with contextlib.suppress(DataError):
             if third:
                 got = dataset.load(prepared, shard=(1, 3))
-                assert_same(got, pristine, train=slice(7, 14), test=slice(4, 8))
+                assert_same_data(got, pristine, train=slice(7, 14), test=slice(4, 8))
             else:
-                assert_same(dataset.load(prepared), pristine)
+                assert_same_data(dataset.load(prepared), pristine)
     finally:
         path.write_bytes(good)
 
@@ -110,7 +64,7 @@ def test_a_copy_of_other_images_is_refused(folder):
 def test_a_damaged_copy_is_prepared_again_where_the_files_are(pristine, folder):
     misplace(folder)
     data = dataset.load(folder)
-    assert_same(data, pristine)
+    assert_same_data(data, pristine)
     assert f"IDX files in {folder}, in place of a damaged copy; prepared" in data.source
     assert dataset.load(folder).source.startswith("prepared copy")
 
@@ -126,7 +80,7 @@ def test_a_full_disk_is_an_error_and_leaves_nothing(folder, pristine):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert files_in(folder) == before
-    assert_same(dataset.load(folder), pristine)
+    assert_same_data(dataset.load(folder), pristine)
 
 
 def test_a_cache_that_cannot_be_written_is_named(pristine, home, monkeypatch):
@@ -162,8 +116,8 @@ def test_a_faster_process_does_no_harm(folder, pristine, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(builder, "download_and_prepare", overtaken)
         mine = dataset.load(folder)
-    assert_same(mine, pristine)
-    assert_same(*rivals, pristine)
+    assert_same_data(mine, pristine)
+    assert_same_data(*rivals, pristine)
     assert len(list((folder / COPY).parent.iterdir())) == 1
 
 

@@ -8,25 +8,9 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import idx_files
-import numpy as np
 import pytest
-import tiny_idx
+from compare import assert_same_files
 from idx_files import DataError
-
-
-@pytest.fixture(scope="module")
-def pristine(tmp_path_factory):
-    """A folder of tiny files that count as the official ones; not to be changed."""
-    with tiny_idx.official(
-        tmp_path_factory.mktemp("pristine"), train=21, test=13
-    ) as it:
-        yield it
-
-
-def assert_same(got, expected):
-    assert list(got) == list(expected)
-    for name in got:
-        np.testing.assert_array_equal(got[name], expected[name], strict=True)
 
 
 @contextlib.contextmanager
@@ -48,7 +32,7 @@ class Quiet(SimpleHTTPRequestHandler):
 def test_download_gives_the_four_files(pristine, monkeypatch):
     with serve(partial(Quiet, directory=pristine)) as url:
         monkeypatch.setattr(idx_files, "URL", url)
-        assert_same(idx_files.from_download(), idx_files.from_folder(pristine))
+        assert_same_files(idx_files.from_download(), idx_files.from_folder(pristine))
 
 
 class Cut(Quiet):
@@ -123,7 +107,7 @@ def test_debian_package_is_fetched_and_unpacked(pristine, tmp_path, monkeypatch)
         "touch dataset-fashion-mnist_1_all.deb;; esac",
         dpkg_deb=f"test -e $2 && mkdir -p {there} && cp {pristine}/* {there}",
     )
-    assert_same(idx_files.from_debian(), idx_files.from_folder(pristine))
+    assert_same_files(idx_files.from_debian(), idx_files.from_folder(pristine))
 
 
 def test_debian_failure_says_what_apt_said(tmp_path, monkeypatch):

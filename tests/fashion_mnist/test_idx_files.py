@@ -8,7 +8,7 @@ from pathlib import Path
 import idx_files
 import numpy as np
 import pytest
-import tiny_idx
+from compare import assert_same_files
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from idx_files import DataError
@@ -16,26 +16,6 @@ from idx_files import DataError
 OFFICIAL = idx_files.FILES
 IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
 TEST_IMAGES, TEST_LABELS = "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"
-
-
-@pytest.fixture(scope="module")
-def pristine(tmp_path_factory):
-    """A folder of tiny files that count as the official ones; not to be changed."""
-    with tiny_idx.official(
-        tmp_path_factory.mktemp("pristine"), train=21, test=13
-    ) as it:
-        yield it
-
-
-@pytest.fixture
-def folder(pristine, tmp_path):
-    return Path(shutil.copytree(pristine, tmp_path / "idx"))
-
-
-def assert_same(got, expected):
-    assert list(got) == list(expected)
-    for name in got:
-        np.testing.assert_array_equal(got[name], expected[name], strict=True)
 
 
 def test_files_are_read_as_idx_says(pristine):
@@ -53,7 +33,7 @@ def test_unpacked_files_are_read_too(pristine, folder):
     for packed in folder.glob("t10k*.gz"):
         packed.with_suffix("").write_bytes(gzip.decompress(packed.read_bytes()))
         packed.unlink()
-    assert_same(idx_files.from_folder(folder), idx_files.from_folder(pristine))
+    assert_same_files(idx_files.from_folder(folder), idx_files.from_folder(pristine))
 
 
 @pytest.mark.skipif(
@@ -162,4 +142,4 @@ def test_any_flip_or_cut_gives_an_error_or_the_right_arrays(
     shutil.copytree(pristine, folder, dirs_exist_ok=True)
     (folder / f"{name}.gz").write_bytes(bad)
     with contextlib.suppress(DataError):
-        assert_same(idx_files.from_folder(folder), expected)
+        assert_same_files(idx_files.from_folder(folder), expected)
