@@ -149,9 +149,9 @@ def clr(
     else:
         if scale_mode not in SCALE_MODES:
             raise ValueError(misspelt("clr", "scale_mode", scale_mode, SCALE_MODES))
-        height, rest, cycle, count = triangle(step, up, down, base_lr, max_lr)
+        part, upper, cycle, count = triangle(step, up, down, base_lr, max_lr)
         scale = scale_fn(cycle if scale_mode == "cycle" else count)
-        rate = blend(base_lr, max_lr, height, rest, scale)
+        rate = blend(base_lr, max_lr, part, upper, scale)
     return rate
 
 
@@ -205,12 +205,12 @@ def _rate(
     log_gamma: ArrayLike | None,
     mode: str,
 ) -> Array:
-    height, rest, cycle, count = triangle(step, up, down, base_lr, max_lr, log_gamma)
-    kind = height.dtype
+    part, upper, cycle, count = triangle(step, up, down, base_lr, max_lr, log_gamma)
+    kind = part.dtype
     scale: ArrayLike = 1.0
     if mode == "triangular2":
         scale = power_of_half(cycle - 1, kind)
     elif log_gamma is not None:
         scale = jnp.exp(count.astype(kind) * jnp.asarray(log_gamma).astype(kind))
-    rate: Array = blend(base_lr, max_lr, height, rest, scale)
+    rate: Array = blend(base_lr, max_lr, part, upper, scale)
     return rate

@@ -13,7 +13,11 @@ from jax.typing import ArrayLike
 def triangle(
     step: ArrayLike, up: ArrayLike, down: ArrayLike | None, *others: ArrayLike | None
 ) -> tuple[Array, Array, Array, Array]:
-    """Returns height, 1 - height, cycle and step; the others only lend their type."""
+    """Returns part, upper, cycle and step; the others only lend their type.
+
+    Above half the height of the triangle, `upper` is true and `part` counts from the
+    peak; below, it counts from the trough.
+    """
     step, up = jnp.asarray(step), jnp.asarray(up)
     down = up if down is None else jnp.asarray(down)
     lenders = (jnp.asarray(x) for x in others if x is not None)
@@ -38,10 +42,7 @@ def triangle(
     upper = above > side - above
     near = jnp.where(upper, side - above, above)
     part = near.astype(signed).astype(kind) / side.astype(signed).astype(kind)
-    # Choosing between constants, XLA vectorizes this; between quotients, it branches.
-    height = jnp.where(upper, 1.0, 0.0) + jnp.where(upper, -1.0, 1.0) * part
-    rest = jnp.where(upper, 0.0, 1.0) + jnp.where(upper, 1.0, -1.0) * part
-    return height, rest, cycle, step
+    return part, upper, cycle, step
 
 
 def divide(number: Array, by: Array) -> tuple[Array, Array]:
@@ -73,17 +74,21 @@ def power_of_half(exponent: Array, kind: type) -> Array:
 
 @functools.partial(jax.jit, inline=True)
 def blend(
-    base_lr: ArrayLike, max_lr: ArrayLike, height: Array, rest: Array, scale: ArrayLike
+    base_lr: ArrayLike, max_lr: ArrayLike, part: Array, upper: Array, scale: ArrayLike
 ) -> Array:
-    """Returns base + (max - base) * height * scale, measured from the nearer end."""
+    """Returns base + (max - base) * height * scale, measured from the nearer end.
+
+    `part`, a quotient, is used once: XLA then makes one loop of everything, and would
+    otherwise write the quotients to memory and do the integer arithmetic twice.
+    """
     base, top, scale = (
-        jnp.asarray(x).astype(height.dtype) for x in (base_lr, max_lr, scale)
+        jnp.asarray(x).astype(part.dtype) for x in (base_lr, max_lr, scale)
     )
-    from_base = height * scale
-    from_top = rest + height * (1 - scale)
-    return jnp.where(
-        from_base > 0.5, top - from_top * (top - base), base + from_base * (top - base)
-    )
+    from_top = upper & (scale > 0.5)
+    intercept = jnp.where(upper, scale - from_top.astype(part.dtype), 0)
+    slope = jnp.where(upper, -scale, scale)
+    origin = jnp.where(from_top, top, base)
+    return origin + (intercept + slope * part) * (top - base)
 
 
 def float_type(*numbers: Array) -> type:
