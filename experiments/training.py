@@ -125,8 +125,7 @@ def _epoch(mesh, optimizers, batch_size, state, runs, number, arrays):
     """One epoch of all runs: their new state and their metrics, of shape (runs, 4)."""
     runs_axis, whole = PartitionSpec("runs"), PartitionSpec()
 
-    # Each device takes its runs one after the other: as a batch they would be slower,
-    # since their weights differ. Along "data" XLA divides batches and adds gradients.
+    # Along "data" XLA divides batches and adds gradients.
     @partial(
         jax.shard_map,
         mesh=mesh,
@@ -137,9 +136,20 @@ def _epoch(mesh, optimizers, batch_size, state, runs, number, arrays):
     )
     def local_runs(state, runs, number, arrays):
         one_run = partial(_run_epoch, optimizers, batch_size, number, arrays)
-        return jax.lax.map(lambda args: one_run(*args), (state, runs))
+        return _each(mesh.devices.flat[0].platform)(one_run, (state, runs))
 
     return local_runs(state, runs, number, arrays)
+
+
+def _each(platform):
+    """How a device takes its runs, whose weights differ: as (function, arguments).
+
+    One run keeps a CPU core busy, and a batch of runs, with larger arrays, takes 1.7
+    times as long as one after the other. A GPU or TPU is hardly used by one.
+    """
+    if platform == "cpu":
+        return lambda one_run, args: jax.lax.map(lambda xs: one_run(*xs), args)
+    return lambda one_run, args: jax.vmap(one_run)(*args)
 
 
 def _run_epoch(optimizers, batch_size, number, arrays, state, run):

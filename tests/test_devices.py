@@ -13,6 +13,7 @@ import optax
 import pytest
 import tiny_idx
 import training
+from dataset import FashionMNIST
 from training import METRICS
 from tutorial import Settings
 
@@ -72,8 +73,29 @@ def test_devices_take_runs_first_and_then_share_data(monkeypatch, runs, devices,
     assert made == [shape]
 
 
+@pytest.fixture
+def as_accelerators_do(monkeypatch):
+    """A device takes its runs as a batch."""
+    batched = training._each("cuda")
+    monkeypatch.setattr(training, "_each", lambda platform: batched)
+
+
+def test_runs_as_a_batch_give_the_same_history(as_accelerators_do, monkeypatch):
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (50, 28, 28), dtype=np.uint8)
+    labels = rng.integers(0, 10, 50)
+    data = FashionMNIST(images, labels, images, labels, "")
+    optimizers = {arm: optax.sgd(rate) for arm, rate in Settings().arms.items()}
+    train = partial(training.train, optimizers, data, seeds=2, epochs=1, batch_size=16)
+    (batched,) = train()
+    monkeypatch.undo()
+    (in_turn,) = train()
+    np.testing.assert_allclose(batched.figures, in_turn.figures, rtol=1e-5)
+    assert len(np.unique(in_turn.figures[..., METRICS.index("loss")])) == 4
+
+
 @pytest.mark.parametrize("platform", ["cuda", "tpu"])
-def test_an_epoch_lowers_for_accelerators(platform):
+def test_an_epoch_lowers_for_accelerators(platform, as_accelerators_do):
     """Training and evaluation as one program; neither platform is needed for that."""
     settings = Settings(train_images=640)
     optimizers = {arm: optax.sgd(rate) for arm, rate in settings.arms.items()}
