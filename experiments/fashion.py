@@ -100,7 +100,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
             write_json(args.out / "fashion.json", results)
     if jax.process_index() == 0 and history.shape[2]:
         if args.tensorboard:
-            report.write_tensorboard(results, settings.arms, args.out / "tensorboard")
+            report.write_tensorboard(results, settings, args.out / "tensorboard")
         diverged = finish(results, args.out, console)
         code = code or diverged
     return code
@@ -114,11 +114,12 @@ def collect(
         arm: {metric: figures[..., k].tolist() for k, metric in enumerate(METRICS)}
         for arm, figures in zip(settings.arms, history, strict=True)
     }
-    steps = settings.steps_per_epoch
+    counted = {"steps_per_epoch": settings.steps_per_epoch}
+    steps = history.shape[2] * settings.updates_per_epoch
     return {
-        "settings": {**asdict(settings), "steps_per_epoch": steps},
+        "settings": asdict(settings) | counted,
         "arms": settings.trajectory["arms"],
-        "rate_sums": report.rate_sums(settings.arms, settings),
+        "rate_sums": report.rate_sums(settings.arms, steps),
         "environment": environment(),
         "data": portable(data.source),
         "seconds": seconds,

@@ -1,6 +1,5 @@
 """What a run prints: an epoch as it is done, and the table at the end."""
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -94,11 +93,8 @@ def diverged(results: dict[str, Any]) -> list[str]:
     return lines
 
 
-def rate_sums(
-    arms: Mapping[str, optax.Schedule], settings: Settings
-) -> dict[str, float]:
-    """The sum of the rates of all steps of a run: how far an arm can get."""
-    steps = settings.epochs * math.ceil(settings.train_images / settings.batch_size)
+def rate_sums(arms: Mapping[str, optax.Schedule], steps: int) -> dict[str, float]:
+    """The sum of the rates of so many steps: how far an arm can get."""
     return {
         arm: float(
             np.sum(np.broadcast_to(schedule(np.arange(steps)), steps), dtype=float)
@@ -108,20 +104,17 @@ def rate_sums(
 
 
 def write_tensorboard(
-    results: dict[str, Any], arms: Mapping[str, optax.Schedule], folder: Path
+    results: dict[str, Any], settings: Settings, folder: Path
 ) -> None:
     """Each epoch's figures and rate, for TensorBoard, a run for each arm and seed."""
-    steps = math.ceil(
-        results["settings"]["train_images"] / results["settings"]["batch_size"]
-    )
     for arm, by_metric in results["history"].items():
-        for seed in range(results["settings"]["seeds"]):
+        for seed in range(settings.seeds):
             with SummaryWriter(str(folder / f"{arm}-{seed}")) as writer:
                 for epoch in range(len(by_metric["loss"][seed])):
-                    step = (epoch + 1) * steps
+                    step = (epoch + 1) * settings.updates_per_epoch
                     for metric, by_seed in by_metric.items():
                         writer.add_scalar(metric, by_seed[seed][epoch], step)
-                    rate = float(arms[arm](step - 1))
+                    rate = float(settings.arms[arm](step - 1))
                     writer.add_scalar("learning_rate", rate, step)
 
 

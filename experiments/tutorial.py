@@ -24,6 +24,11 @@ class Settings:
         return max(1, self.train_images // self.batch_size)
 
     @property
+    def updates_per_epoch(self) -> int:
+        """With the last, smaller batch."""
+        return -(-self.train_images // self.batch_size)
+
+    @property
     def arms(self) -> dict[str, optax.Schedule]:
         """The arms, and all that differs between them."""
         return {

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import report
 import tiny_idx
+from dataset import FashionMNIST
 from rich.console import Console
 from training import METRICS
 from tutorial import PUBLISHED, Settings
@@ -145,9 +146,17 @@ def test_nothing_to_redraw_is_said(tmp_path, capsys):
 def test_clr_takes_a_third_of_sgds_way():
     """The sums of rates that explain why CLR loses: 31.1 against 93.8."""
     settings = Settings()
-    sums = report.rate_sums(settings.arms, settings)
+    sums = report.rate_sums(settings.arms, 10 * settings.updates_per_epoch)
     np.testing.assert_allclose(sums["SGD"], 93.80, atol=0.01)
     np.testing.assert_allclose(sums["CLR"], 31.1, atol=0.05)
+
+
+def test_what_a_run_of_a_billion_epochs_did_is_kept():
+    """Only what is done is counted: Ctrl-C is how such a run ends."""
+    settings = Settings(epochs=10**9, train_images=129)
+    data = FashionMNIST(*[np.zeros(0)] * 4, "")
+    results = fashion.collect(settings, data, np.ones((2, 1, 2, 4)), {})
+    assert results["rate_sums"]["SGD"] == pytest.approx(0.01 * 2 * 3)
 
 
 def test_the_schedule_is_the_tutorials():
