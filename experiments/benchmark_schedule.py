@@ -37,14 +37,14 @@ def schedule_costs(count: int, peer_python: str) -> list[dict[str, Any]]:
     written, ours = paired(
         lambda: fill(0.5).block_until_ready(),
         lambda: SCHEDULE(steps).block_until_ready(),
-        9,
+        15,
     )
     per_step = 1e9 / count
     rows.append(row("in bulk, a step: writing the array", written, "ns", per_step))
     rows.append(row("in bulk, a step", ours, "ns", per_step, beside=written))
-    numpy_steps = np.arange(count // 20, dtype=np.float32)
+    numpy_steps = np.arange(count, dtype=np.float32)
     with np.errstate(over="ignore"):  # 2**cycle in float32
-        textbook = [t * 20 for t in repeat(lambda: textbook_line(numpy_steps), 3)]
+        textbook = repeat(lambda: textbook_line(numpy_steps), 3)
     bulk = {"NumPy": textbook, "tfa": tfa and [t * count for t in tfa["bulk"]]}
     for name, seconds in bulk.items():
         if seconds:

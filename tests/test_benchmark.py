@@ -2,6 +2,7 @@
 
 import sys
 
+import benchmark
 import numpy as np
 import optax
 import pytest
@@ -36,6 +37,16 @@ def test_a_missing_peer_is_skipped_with_a_line(capsys):
 def test_a_job_that_fails_is_an_error():
     with pytest.raises(RuntimeError, match=r"the job keras failed: .*wrong"):
         timing.job("keras", sys.executable, wrong=1)
+
+
+def test_a_bad_folder_is_an_error_before_anything_is_measured(tmp_path, capsys):
+    missing, out = str(tmp_path / "none"), str(tmp_path / "out")
+    assert benchmark.main(["--data-dir", missing, "--out", out]) == 1
+    said = capsys.readouterr()
+    assert (
+        f"benchmark.py: load needs a folder that can be read, got {missing}" in said.err
+    )
+    assert "schedule" not in said.out
 
 
 def test_the_textbook_line_is_the_schedule():
