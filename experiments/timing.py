@@ -1,6 +1,7 @@
 """Timing calls, in this process and in others, and lines of a table of times."""
 
 import json
+import os
 import statistics
 import subprocess
 import time
@@ -33,7 +34,9 @@ def paired(
 def job(name: str, python: str, **options: Any) -> Any:
     """What a job measured in a process of its own, or None where a peer is missing."""
     command = [python, str(JOBS), name, json.dumps(options)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    # an installed package has its bytecode; without it an import would compile
+    env = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    done = subprocess.run(command, capture_output=True, text=True, env=env, check=False)
     if done.returncode == 0:
         return json.loads(done.stdout.splitlines()[-1])
     lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
