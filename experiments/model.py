@@ -22,16 +22,15 @@ class CNN(nnx.Module):
         )
         self.conv1 = conv(1, 16, rngs=rngs)
         self.conv2 = conv(16, 32, rngs=rngs)
-        self.dropout = nnx.Dropout(0.2, broadcast_dims=(1, 2))  # drops whole channels
+        self.dropout = nnx.Dropout(0.2, broadcast_dims=(0, 1))  # drops whole channels
         self.dense1 = nnx.Linear(32, 128, kernel_init=glorot, rngs=rngs)
         self.dense2 = nnx.Linear(128, 10, kernel_init=glorot, rngs=rngs)
 
-    def __call__(
-        self, images: jax.Array, dropout: jax.Array | None = None
-    ) -> jax.Array:
+    def __call__(self, images: jax.Array, keys: jax.Array | None = None) -> jax.Array:
         """Logits, float32 of shape (n, 10), of uint8 images of shape (n, 28, 28).
 
-        `dropout` is the random key of a training step; without it nothing is dropped.
+        In training, `keys` of shape (n,) are each image's random key for the dropout;
+        without them nothing is dropped.
         """
         x = images[..., None].astype(jnp.float32) / 255
         # relu commutes with the maximum, and costs a quarter after the pooling
@@ -39,7 +38,8 @@ class CNN(nnx.Module):
         x = nnx.relu(x + self.conv1.bias[...])
         x = conv_pool_by_winograd(x, self.conv2.kernel[...])  # 12 -> 8 -> 4
         x = nnx.relu(x + self.conv2.bias[...])
-        x = self.dropout(x, deterministic=dropout is None, rngs=dropout)
+        if keys is not None:
+            x = jax.vmap(lambda image, key: self.dropout(image, rngs=key))(x, keys)
         x = x.mean(axis=(1, 2))
         x = nnx.relu(self.dense1(x))
         return self.dense2(x)

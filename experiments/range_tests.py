@@ -133,7 +133,8 @@ def _loss_fn(data: FashionMNIST) -> Callable[..., jax.Array]:
     images, labels = map(jnp.asarray, data[:2])
 
     def loss_fn(params: Any, indices: jax.Array, key: jax.Array) -> jax.Array:
-        logits = nnx.merge(graph, params)(images[indices], key)
+        keys = jax.random.split(key, len(indices))
+        logits = nnx.merge(graph, params)(images[indices], keys)
         losses = optax.softmax_cross_entropy_with_integer_labels(
             logits, labels[indices]
         )

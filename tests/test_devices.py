@@ -75,9 +75,11 @@ def test_devices_take_runs_first_and_then_share_data(monkeypatch, runs, devices,
 
 @pytest.fixture
 def as_accelerators_do(monkeypatch):
-    """A device takes its runs as a batch."""
-    batched = training._each("cuda")
-    monkeypatch.setattr(training, "_each", lambda platform: batched)
+    """A device takes its runs as a batch, and each run's batches whole."""
+    pace = training._pace
+    monkeypatch.setattr(
+        training, "_pace", lambda _, batch_size: pace("cuda", batch_size)
+    )
 
 
 def test_runs_as_a_batch_give_the_same_history(as_accelerators_do, monkeypatch):
@@ -86,7 +88,7 @@ def test_runs_as_a_batch_give_the_same_history(as_accelerators_do, monkeypatch):
     labels = rng.integers(0, 10, 50)
     data = FashionMNIST(images, labels, images, labels, "")
     optimizers = {arm: optax.sgd(rate) for arm, rate in Settings().arms.items()}
-    train = partial(training.train, optimizers, data, seeds=2, epochs=1, batch_size=16)
+    train = partial(training.train, optimizers, data, seeds=2, epochs=1, batch_size=40)
     (batched,) = train()
     monkeypatch.undo()
     (in_turn,) = train()

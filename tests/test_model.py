@@ -10,12 +10,13 @@ from model import CNN
 IMAGES = np.random.default_rng(0).integers(0, 256, (8, 28, 28), dtype=np.uint8)
 
 
-def plain(model: CNN, images, dropout=None):
+def plain(model: CNN, images, keys=None):
     """The tutorial's layers as Flax has them."""
     x = images[..., None].astype(jnp.float32) / 255
     x = nnx.max_pool(nnx.relu(model.conv1(x)), (2, 2), (2, 2))
     x = nnx.max_pool(nnx.relu(model.conv2(x)), (2, 2), (2, 2))
-    x = model.dropout(x, deterministic=dropout is None, rngs=dropout)
+    if keys is not None:
+        x = jax.vmap(lambda image, key: model.dropout(image, rngs=key))(x, keys)
     return model.dense2(nnx.relu(model.dense1(x.mean((1, 2)))))
 
 
@@ -44,11 +45,11 @@ def test_the_model_has_the_tutorials_parameters():
 def test_the_fast_layers_equal_the_plain_ones(seed):
     graph, params = nnx.split(CNN(nnx.Rngs(seed)), nnx.Param)
     labels = np.arange(len(IMAGES))
-    key = jax.random.key(seed)
+    keys = jax.random.split(jax.random.key(seed), len(IMAGES))
 
     def values_and_gradients(forward):
         def loss(params):
-            logits = forward(nnx.merge(graph, params), IMAGES, key)
+            logits = forward(nnx.merge(graph, params), IMAGES, keys)
             losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
             return losses.mean(), forward(nnx.merge(graph, params), IMAGES)
 
@@ -90,12 +91,14 @@ def test_the_model_has_no_convolution_primitive():
     assert "dot_general" in str(program)
 
 
-def test_dropout_drops_whole_channels():
+def test_dropout_drops_whole_channels_of_each_image():
     model = CNN(nnx.Rngs(0))
-    x = jnp.ones((50, 4, 4, 32))
-    y = model.dropout(x, deterministic=False, rngs=jax.random.key(0))
+    keys = jax.random.split(jax.random.key(0), 50)
+    images = jnp.ones((50, 4, 4, 32))
+    y = jax.vmap(lambda image, key: model.dropout(image, rngs=key))(images, keys)
     by_channel = y.reshape(50, 16, 32)
     assert (by_channel == by_channel[:, :1]).all()
+    assert len(np.unique(by_channel[:, 0], axis=0)) == 50
     np.testing.assert_allclose((y == 0).mean(), 0.2, atol=0.05)
     np.testing.assert_allclose(y.max(), 1.25)
 
