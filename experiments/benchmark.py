@@ -159,7 +159,10 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         "--rounds", type=positive, default=3, help="turns of the main job (default 3)"
     )
     parser.add_argument(
-        "--steps", type=positive, default=20_000_000, help="steps in bulk (default 2e7)"
+        "--steps",
+        type=positive,
+        default=20_000_000,
+        help="steps in bulk, and a fifth of them (default 2e7)",
     )
     return parsed(parser, argv)
 

@@ -106,16 +106,16 @@ def torch(data, epochs):
     return {"epochs": seconds, "version": f"PyTorch {torch.__version__}"}
 
 
-def tfa(steps):
-    """One eager call, and `steps` steps at once."""
+def tfa(sizes):
+    """One eager call, and so many steps at once."""
     import tensorflow as tf
     from tensorflow_addons.optimizers import Triangular2CyclicalLearningRate
 
     rate = Triangular2CyclicalLearningRate(1e-4, 1e-2, 1874)
-    array = tf.range(steps, dtype=tf.float32)
+    arrays = [tf.range(size, dtype=tf.float32) for size in sizes]
     return {
         "eager": repeat(lambda: rate(1000).numpy(), 300),
-        "bulk": [t / steps for t in repeat(lambda: rate(array).numpy(), 3)],
+        "bulk": [repeat(lambda a=a: rate(a).numpy(), 5) for a in arrays],
         "version": f"TensorFlow {tf.__version__}",
     }
 

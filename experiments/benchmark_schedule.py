@@ -20,7 +20,8 @@ def schedule_costs(count: int, peer_python: str) -> list[dict[str, Any]]:
     rows = []
     cosine = optax.cosine_decay_schedule(0.01, 10_000)
     onecycle = optax.linear_onecycle_schedule(10_000, 0.01)
-    tfa = job("tfa", peer_python, steps=count)
+    sizes = count, count // 5
+    tfa = job("tfa", peer_python, sizes=sizes)
 
     def eager(schedule: optax.Schedule) -> list[float]:
         return repeat(lambda: schedule(1000).block_until_ready(), 2000)
@@ -32,23 +33,8 @@ def schedule_costs(count: int, peer_python: str) -> list[dict[str, Any]]:
         if seconds:
             rows.append(row(f"one eager call, {name}", seconds, "us", 1e6, beside=ours))
 
-    steps = jnp.arange(count)
-    fill = jax.jit(lambda value: jnp.full(count, value, jnp.float32))
-    written, ours = paired(
-        lambda: fill(0.5).block_until_ready(),
-        lambda: SCHEDULE(steps).block_until_ready(),
-        15,
-    )
-    per_step = 1e9 / count
-    rows.append(row("in bulk, a step: writing the array", written, "ns", per_step))
-    rows.append(row("in bulk, a step", ours, "ns", per_step, beside=written))
-    numpy_steps = np.arange(count, dtype=np.float32)
-    with np.errstate(over="ignore"):  # 2**cycle in float32
-        textbook = repeat(lambda: textbook_line(numpy_steps), 3)
-    bulk = {"NumPy": textbook, "tfa": tfa and [t * count for t in tfa["bulk"]]}
-    for name, seconds in bulk.items():
-        if seconds:
-            rows.append(row(f"in bulk, a step, {name}", seconds, "ns", per_step, ours))
+    for k, size in enumerate(sizes):
+        rows += bulk_costs(size, {"tfa": tfa and tfa["bulk"][k]})
 
     updates = 1_000_000
     constant, ours = paired(
@@ -68,6 +54,30 @@ def schedule_costs(count: int, peer_python: str) -> list[dict[str, Any]]:
     compiling = [compile_once(size) for size in range(3, 13)]
     rows.append(row("compiling", compiling, "ms", 1e3))
     return rows
+
+
+def bulk_costs(size: int, peers: dict[str, list[float] | None]) -> list[dict[str, Any]]:
+    """So many steps in one call: ours, beside writing the array, and beside peers."""
+    steps = jnp.arange(size)
+    fill = jax.jit(lambda value: jnp.full(size, value, jnp.float32))
+    written, ours = paired(
+        lambda: fill(0.5).block_until_ready(),
+        lambda: SCHEDULE(steps).block_until_ready(),
+        15,
+    )
+    numpy_steps = np.arange(size, dtype=np.float32)
+    with np.errstate(over="ignore"):  # 2**cycle in float32
+        textbook = repeat(lambda: textbook_line(numpy_steps), 5)
+    what, per_step = f"a step, in bulk of {size:,}", 1e9 / size
+    return [
+        row(f"{what}: writing the array", written, "ns", per_step),
+        row(what, ours, "ns", per_step, beside=written),
+        *(
+            row(f"{what}, {name}", seconds, "ns", per_step, beside=ours)
+            for name, seconds in {"NumPy": textbook, **peers}.items()
+            if seconds
+        ),
+    ]
 
 
 def loop(schedule: optax.Schedule, updates: int) -> Any:
