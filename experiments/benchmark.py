@@ -12,6 +12,7 @@ speed drifts treats them alike.
 
 import argparse
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -164,7 +165,12 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         default=20_000_000,
         help="steps in bulk, and a fifth of them (default 2e7)",
     )
-    return parsed(parser, argv)
+    args = parsed(parser, argv)
+    if not 5 <= args.steps < 2**31:
+        parser.error(f"argument --steps: needs 5 to 2**31 - 1, got {args.steps}")
+    if shutil.which(args.peer_python) is None:
+        parser.error(f"argument --peer-python: no such program: {args.peer_python}")
+    return args
 
 
 if __name__ == "__main__":

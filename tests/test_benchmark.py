@@ -49,6 +49,22 @@ def test_a_bad_folder_is_an_error_before_anything_is_measured(tmp_path, capsys):
     assert "schedule" not in said.out
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--steps", "4"], "--steps: needs 5 to 2**31 - 1, got 4"),
+        (["--steps", str(2**31)], "--steps: needs 5 to 2**31 - 1, got 2147483648"),
+        (["--rounds", "0"], "--rounds: needs a whole number >= 1, got 0"),
+        (["--peer-python", "no_such"], "--peer-python: no such program: no_such"),
+    ],
+)
+def test_wrong_arguments_are_told_at_once(arguments, message, capsys):
+    with pytest.raises(SystemExit) as exit_of:
+        benchmark.main(arguments)
+    assert exit_of.value.code == 2
+    assert message in capsys.readouterr().err
+
+
 def test_the_textbook_line_is_the_schedule():
     steps = np.arange(0, 100_000, 7, dtype=np.float64)
     expected = textbook_line(steps)
