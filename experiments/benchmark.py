@@ -161,7 +161,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--steps",
-        type=positive,
+        type=int,
         default=20_000_000,
         help="steps in bulk, and a fifth of them (default 2e7)",
     )

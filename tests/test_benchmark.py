@@ -52,6 +52,7 @@ def test_a_bad_folder_is_an_error_before_anything_is_measured(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["--steps", "-1"], "--steps: needs 5 to 2**31 - 1, got -1"),
         (["--steps", "4"], "--steps: needs 5 to 2**31 - 1, got 4"),
         (["--steps", str(2**31)], "--steps: needs 5 to 2**31 - 1, got 2147483648"),
         (["--rounds", "0"], "--rounds: needs a whole number >= 1, got 0"),
