@@ -28,7 +28,7 @@ from tutorial import Settings
 from clr_optax import clr_schedule
 
 PICTURES = 5
-PROGRAM = Path(__file__).parents[1] / "experiments" / "fashion.py"
+PROGRAM = Path(__file__).parents[2] / "experiments" / "fashion.py"
 
 
 def state(number):

@@ -15,7 +15,7 @@ import pytest
 from clr_core import clr
 from clr_optax import clr_schedule
 
-RECIPES = Path(__file__).parents[1] / "experiments" / "RECIPES.md"
+RECIPES = Path(__file__).parents[2] / "experiments" / "RECIPES.md"
 STEPS = np.arange(3000)
 TFA = (
     "initial_learning_rate maximal_learning_rate step_size scale_fn scale_mode gamma "

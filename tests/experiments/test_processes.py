@@ -12,7 +12,7 @@ import pytest
 import tiny_idx
 
 pytestmark = pytest.mark.slow
-PROGRAM = Path(__file__).parents[1] / "experiments" / "fashion.py"
+PROGRAM = Path(__file__).parents[2] / "experiments" / "fashion.py"
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from dataset import FashionMNIST
 from training import METRICS
 from tutorial import Settings
 
-PROGRAM = Path(__file__).parents[1] / "experiments" / "fashion.py"
+PROGRAM = Path(__file__).parents[2] / "experiments" / "fashion.py"
 # three seeds are six runs: on 4 devices two share a run's batch, on 8 devices four do;
 # 42 images are two parts of 21, which neither two nor four can share evenly
 ARGUMENTS = ["--epochs", "2", "--batch-size", "42", "--seeds", "3"]

@@ -24,7 +24,7 @@ from pathlib import Path
 
 import tiny_idx
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 TRAIN, TEST = 640, 400  # evaluation is a good part of an epoch
 
 

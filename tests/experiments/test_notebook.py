@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tiny_idx
 
-FILE = Path(__file__).parents[1] / "experiments" / "fashion.ipynb"
+FILE = Path(__file__).parents[2] / "experiments" / "fashion.ipynb"
 PICTURES = 5
 SECTIONS = [
     "Overview",

@@ -14,7 +14,7 @@ from flax import nnx
 from clr_core import clr
 from clr_optax import clr_schedule, momentum_schedule
 
-FILE = Path(__file__).parents[1] / "experiments" / "RECIPES.md"
+FILE = Path(__file__).parents[2] / "experiments" / "RECIPES.md"
 SLOPES = [1.0, -2.0, 0.5]
 KERAS_WARNS = pytest.mark.filterwarnings("ignore:__array__:DeprecationWarning:keras")
 CYCLIC = ("triangular", 1.0), ("triangular2", 1.0), ("exp_range", 0.9998)

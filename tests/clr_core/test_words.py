@@ -1,0 +1,53 @@
+"""The form of every refusal, and who may take it from whom."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from clr_core._words import Mode, check_word, refusal
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_refusal_names_function_rule_value_and_hint():
+    text = refusal("clr_schedule", "step_size >= 1", "round it", step_size=0)
+    assert text == "clr_schedule needs step_size >= 1, got step_size=0, round it."
+    assert refusal("clr", "a rate", lr=1, max_lr=2) == (
+        "clr needs a rate, got lr=1, max_lr=2."
+    )
+
+
+def test_long_values_are_cut():
+    assert len(refusal("clr", "a rate", lr="x" * 1000)) < 120
+
+
+def test_near_words_are_suggested():
+    with pytest.raises(
+        ValueError, match=r"mode='triangle', did you mean 'triangular'\?$"
+    ):
+        check_word("clr", "mode", "triangle", Mode)
+    with pytest.raises(
+        ValueError, match=r"mode='sine', see help for what each does\.$"
+    ):
+        check_word("clr", "mode", "sine", Mode)
+    with pytest.raises(
+        TypeError, match=r"^clr needs mode as text, got mode=3, such as"
+    ):
+        check_word("clr", "mode", 3, Mode)
+
+
+@pytest.mark.parametrize("word", ["triangular", "triangular2", "exp_range"])
+def test_known_words_pass(word):
+    check_word("clr", "mode", word, Mode)
+
+
+def test_private_names_cross_at_one_place():
+    crossing = set()
+    for file in (ROOT / "clr_optax").glob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module.startswith(
+                "clr_core._"
+            ):
+                crossing.add(node.module)
+    assert crossing == {"clr_core._words"}
