@@ -1,7 +1,4 @@
-"""The words that arguments may be, and how both packages refuse the rest.
-
-This is the one module whose private names `clr_optax` takes from `clr_core`.
-"""
+"""The words that arguments may be, and how both packages refuse the rest."""
 
 import difflib
 import reprlib

@@ -68,6 +68,16 @@ def test_floors_import_what_they_may(floor, allowed):
             assert roots <= allowed | sys.stdlib_module_names, file.name
 
 
+def test_private_names_cross_at_one_place():
+    crossing = {
+        file.name
+        for file in (ROOT / "clr_optax").glob("*.py")
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.ImportFrom) and node.module.startswith("clr_core._")
+    }
+    assert crossing == {"_core.py"}
+
+
 def test_importing_starts_no_device():
     code = (
         "import clr_optax, jax; clr_optax.clr_schedule(0.0, 1.0, 4);"

@@ -1,14 +1,8 @@
-"""The form of every refusal, and who may take it from whom."""
-
-import ast
-from pathlib import Path
+"""The form of every refusal."""
 
 import pytest
 
 from clr_core._words import Mode, check_word, refusal
-
-ROOT = Path(__file__).parents[2]
-
 
 def test_refusal_names_function_rule_value_and_hint():
     text = refusal("clr_schedule", "step_size >= 1", "round it", step_size=0)
@@ -40,14 +34,3 @@ def test_near_words_are_suggested():
 @pytest.mark.parametrize("word", ["triangular", "triangular2", "exp_range"])
 def test_known_words_pass(word):
     check_word("clr", "mode", word, Mode)
-
-
-def test_private_names_cross_at_one_place():
-    crossing = set()
-    for file in (ROOT / "clr_optax").glob("*.py"):
-        for node in ast.walk(ast.parse(file.read_text())):
-            if isinstance(node, ast.ImportFrom) and node.module.startswith(
-                "clr_core._"
-            ):
-                crossing.add(node.module)
-    assert crossing == {"clr_core._words"}
