@@ -4,6 +4,7 @@ import pytest
 
 from clr_core._words import Mode, check_word, refusal
 
+
 def test_refusal_names_function_rule_value_and_hint():
     text = refusal("clr_schedule", "step_size >= 1", "round it", step_size=0)
     assert text == "clr_schedule needs step_size >= 1, got step_size=0, round it."
