@@ -24,14 +24,14 @@ SPLITS = {
 BLOCK = 1000  # images a record: read one by one, all 70,000 would take two seconds
 
 
-class OwnInfo(tfds.core.DatasetInfo):  # type: ignore[misc]
+class OwnInfo(tfds.core.DatasetInfo):
     """What is known of the data set, which nobody else has to be asked for."""
 
     def initialize_from_bucket(self) -> None:
         """Does nothing: TFDS asks the network, and leaves an empty folder behind."""
 
 
-class FashionMnistBlocks(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[misc]
+class FashionMnistBlocks(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     """The four arrays as TFDS records of BLOCK images, in the official order."""
 
     VERSION = tfds.core.Version("1.0.0")
@@ -70,7 +70,7 @@ class FashionMnistBlocks(tfds.core.GeneratorBasedBuilder, skip_registration=True
 
 def copy_in(root: Path) -> Path:
     """Returns where in a TFDS folder the copy is."""
-    return root / FashionMnistBlocks.name / str(FashionMnistBlocks.VERSION)
+    return root / str(FashionMnistBlocks.name) / str(FashionMnistBlocks.VERSION)
 
 
 def read(copy: Path) -> Arrays:
