@@ -5,7 +5,7 @@ from collections.abc import Callable
 from jax import Array
 from jax.typing import ArrayLike
 
-from clr_core._numbers import float_type, logarithm, whole
+from clr_core._numbers import float_type, whole_counts
 from clr_core._rate import rate_of, unscaled
 from clr_core._triangle import blend
 from clr_core._words import Anneal, Mode, ScaleMode, check_word
@@ -143,18 +143,14 @@ def clr(
         https://arxiv.org/abs/1506.01186
     """
     check_word("clr", "anneal", anneal, Anneal)
-    kind = float_type(step, base_lr, max_lr, step_size, step_size_down, gamma)
-    step, up, down = whole("step", step), whole("step_size", step_size), None
-    if step_size_down is not None:
-        down = whole("step_size_down", step_size_down)
+    counts = step, step_size, step_size_down
     rate: Array
     if scale_fn is None:
         check_word("clr", "mode", mode, Mode)
-        log_gamma = logarithm(gamma) if mode == "exp_range" else None
-        rates = base_lr, max_lr, log_gamma
-        rate = rate_of(step, up, down, *rates, mode, anneal, kind)
+        rate = rate_of(*counts, base_lr, max_lr, gamma, mode, anneal)
     else:
         check_word("clr", "scale_mode", scale_mode, ScaleMode)
-        part, upper, count = unscaled(step, up, down, scale_mode, anneal, kind)
+        kind = float_type(*counts, base_lr, max_lr)
+        part, upper, count = unscaled(*whole_counts(*counts), scale_mode, anneal, kind)
         rate = blend(base_lr, max_lr, part, upper, scale_fn(count))
     return rate

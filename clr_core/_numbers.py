@@ -36,17 +36,26 @@ def is_single(value: object) -> bool:
     return isinstance(value, np.generic | np.ndarray | Array) and value.ndim == 0
 
 
-def whole(name: str, value: Any) -> Any:
-    """Returns a known whole number as a Python int, any other value as it is.
+def whole_counts(step: Any, step_size: Any, step_size_down: Any) -> tuple[Any, ...]:
+    """Returns the three, known whole numbers as Python integers.
 
     Raises:
         OverflowError: if an integer does not fit the type of JAX's.
     """
+    down = step_size_down
+    if down is not None:
+        down = _whole("step_size_down", down)
+    return _whole("step", step), _whole("step_size", step_size), down
+
+
+def _whole(name: str, value: Any) -> Any:
+    """Returns a known whole number as a Python int, any other value as it is."""
     if type(value) is int and abs(value) < 2**31:
         return value
+    if isinstance(value, Array) and value.dtype.kind in "iu":
+        return value
     kind = integer_type()
-    on_device = isinstance(value, Array) and jnp.issubdtype(value.dtype, jnp.integer)
-    number = value.item() if is_single(value) and not on_device else value
+    number = value.item() if is_single(value) else value
     if isinstance(number, float) and number.is_integer() and _fits(int(number), kind):
         return int(number)
     if not _fits(number, kind):

@@ -9,32 +9,40 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
-from clr_core._numbers import Float, integer_type
+from clr_core._numbers import (
+    Float,
+    float_type,
+    integer_type,
+    logarithm,
+    whole_counts,
+)
 from clr_core._triangle import blend, power_of_half, triangle
 
-_NUMBERS = frozenset({int, float, type(None)})
+_PYTHON = frozenset({int, float, type(None)})
 
 
 def rate_of(
     step: Any,
-    up: Any,
-    down: Any,
+    step_size: Any,
+    step_size_down: Any,
     base_lr: Any,
     max_lr: Any,
-    log_gamma: Any,
+    gamma: Any,
     mode: str,
     anneal: str,
-    kind: Float,
 ) -> Array:
     """Returns the rate of a mode.
 
     Each argument of a compiled function takes 1 or 2 us of an eager call of 7, so that
     Python numbers are handed over as two arrays.
     """
+    kind = float_type(step, step_size, step_size_down, base_lr, max_lr, gamma)
+    step, up, down = whole_counts(step, step_size, step_size_down)
     fall = up if down is None else down
-    whole = type(step) is type(up) is type(fall) is int
+    log_gamma = logarithm(gamma) if mode == "exp_range" else None
+    plain = kind is np.float32 and type(step) is type(up) is type(fall) is int
     rate: Array
-    if whole and _NUMBERS.issuperset(map(type, (base_lr, max_lr, log_gamma))):
+    if plain and _PYTHON.issuperset(map(type, (base_lr, max_lr, log_gamma))):
         counts = np.array((step, up, fall), integer_type())
         rates = np.array((base_lr, max_lr, log_gamma or 0.0), np.float32)
         rate = _rate_of_arrays(counts, rates, mode, anneal)
