@@ -20,6 +20,8 @@ def source(batches: Any, wanted: int) -> tuple[Any, bool]:
     """Returns batches as stacked arrays and True, or as an iterator and False."""
     if batches is None:
         return None, False
+    if isinstance(batches, Iterator):
+        return _Stream(batches), False
     if isinstance(batches, list):
         _check_alike(batches)
     elif _is_stacked(batches):
@@ -120,7 +122,7 @@ def _iterates(batches: Any) -> bool:
 
 def _is_stacked(batches: Any) -> bool:
     """Returns whether all leaves are arrays, or numbers, which are refused later."""
-    leaves = jax.tree.leaves(batches)
+    leaves = jax.tree.leaves(batches, is_leaf=lambda x: isinstance(x, Iterator))
     kinds = (jax.Array, np.ndarray, np.generic, int, float, complex)
     return bool(leaves) and all(
         isinstance(leaf, kinds) or hasattr(leaf, "__array__") for leaf in leaves

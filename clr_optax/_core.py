@@ -7,3 +7,8 @@ from clr_core._words import ScaleMode as ScaleMode
 from clr_core._words import Spacing as Spacing
 from clr_core._words import check_word as check_word
 from clr_core._words import refusal as refusal
+
+
+def reservations(lrs: object, losses: object) -> tuple[str, ...]:
+    """Returns nothing, until clr_core has it."""
+    return ()

@@ -44,14 +44,95 @@ def lr_range_test(
         rate(i) = min_lr * (max_lr / min_lr) ** (i / (num_steps - 1))   "exponential"
         rate(i) = min_lr + (max_lr - min_lr) * i / (num_steps - 1)      "linear"
 
+    ``bounds()`` and ``suggest()`` read the curve, ``plot()`` draws it.
+
+    The test stops at a loss that is not finite, and where the losses and their running
+    mean rise above stop_factor times the best mean; then the rate is 0, the remaining
+    losses are left out, and no batch is asked for any more.
+
+    Nothing that was given is changed: there is one copy of params and state, and it is
+    donated from step to step. Arrays that are sharded over devices stay as they are,
+    and the optimizer's state follows them. Under ``vmap`` over params, key, stacked
+    batches, or a number in the optimizer, it gives a curve for each. A second call with
+    the same functions and shapes compiles nothing, whatever the bounds; so loss_fn and
+    optimizer must be pure, and a lambda that is written anew is compiled anew.
+
+    Args:
+        loss_fn: ``loss_fn(params, batch)`` to a scalar loss; with state
+            ``loss_fn(params, state, batch)`` to (loss, state). With a key, the key
+            comes last. With has_aux it returns (loss, aux), or (loss, (state, aux)).
+            It may close over arrays.
+        params: a pytree of floating-point arrays: what is trained.
+        batches: one of three:
+            - arrays of shapes (num_batches, batch_size, ...), stacked, or a pytree of
+              them; step i uses batch i modulo their number. What looks like one batch
+              or a whole data set is refused: arrays that differ in their first two
+              axes, floats of two axes, or more batches than there are steps.
+            - a list of batches, a loader, a generator, any iterable of pytrees of
+              arrays. One batch is in memory at a time. An iterable that can be started
+              again is. A batch of another shape is compiled for anew.
+            - None for a loss_fn that needs no batches: it is given None.
+        state: a pytree of arrays of any dtype that loss_fn hands on to the next batch,
+            such as the statistics of batch normalisation.
+        min_lr: the first rate, a positive number.
+        max_lr: the last rate, above min_lr.
+        num_steps: how many rates are tried, 2 to 1,000,000. Suggestions need 10.
+        spacing: "exponential", or "linear" as Smith has it.
+        optimizer: from a schedule to an Optax transformation: ``optax.sgd``,
+            ``optax.adamw``, ``functools.partial(optax.sgd, momentum=0.9)``. Its update
+            is given value, grad, value_fn and grad_fn if it takes them.
+        accumulate: how many batches make a step: one rate, one update by the mean of
+            their gradients, one point of the curve, the mean of their losses.
+        stop_factor: how many times the best loss is too much, or None to stop only at
+            a loss that is not finite.
+        key: a random key; batch i gets ``jax.random.fold_in(key, i)``.
+        has_aux: whether loss_fn returns an aux, a pytree of arrays, as well.
+
+    Returns:
+        A ``RangeTest``.
+
+    Raises:
+        TypeError: an argument of the wrong kind; a loss_fn that does not return what
+            it must; an optimizer that accumulates by itself or searches for its rate;
+            an iterable under ``jit`` or ``vmap``. What loss_fn raises comes through.
+        ValueError: a rate that is not finite and positive, max_lr not above min_lr by
+            num_steps different rates, a number out of range, no params, batches of
+            wrong shapes, or fewer batches than the test needs.
+
     Examples:
-        >>> import jax.numpy as jnp
+        >>> import jax, jax.numpy as jnp, optax
         >>> def loss_fn(params, batch):
         ...     return 4 * jnp.sum((params - batch) ** 2)  # diverges above 2 / 8
         >>> test = lr_range_test(loss_fn, jnp.ones(3), jnp.zeros((1, 3)), min_lr=1e-4)
         >>> base_lr, max_lr = test.bounds()
         >>> 0.0625 < max_lr < 0.25
         True
+
+        Batches from a loader, and a state that counts them:
+
+        >>> def counting(params, state, batch):
+        ...     return loss_fn(params, batch), {"seen": state["seen"] + 1}
+        >>> test = lr_range_test(
+        ...     counting,
+        ...     jnp.ones(3),
+        ...     (jnp.zeros(3) for _ in range(100)),
+        ...     state={"seen": 0},
+        ...     min_lr=1e-4,
+        ... )
+        >>> test.bounds() == (base_lr, max_lr)
+        True
+
+        Three weight decays in one program:
+
+        >>> def with_decay(weight_decay):
+        ...     optimizer = lambda rate: optax.adamw(rate, weight_decay=weight_decay)
+        ...     batches = jnp.zeros((1, 3))
+        ...     return lr_range_test(loss_fn, jnp.ones(3), batches, optimizer=optimizer)
+        >>> jax.vmap(with_decay)(jnp.array([0.0, 0.1, 1.0])).losses.shape
+        (3, 100)
+
+    References:
+        Smith, 2015, https://arxiv.org/abs/1506.01186, section 3.3.
     """
     check_kinds(loss_fn, optimizer, key, has_aux)
     params = check_params(params)
