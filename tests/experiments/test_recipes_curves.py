@@ -123,7 +123,7 @@ def test_weight_decays_beside_the_rate():
     (code,) = code_of("Weight decay beside the rate")
     names = run(code, loss_fn=loss_fn, params=PARAMS, batches=STACKED)
     for index, decay in enumerate((0.0, 1e-4, 1e-3, 1e-2, 1e-1)):
-        test = jax.tree.map(lambda leaf, index=index: leaf[index], names["tests"])
+        test = jax.tree.map(lambda leaf, index=index: leaf[index], names["test"])
         optimizer = optax.adamw(lambda n: test.lrs[n], weight_decay=decay)  # noqa: B023
         check(test, losses_by_hand(optimizer, test.lrs))
 
