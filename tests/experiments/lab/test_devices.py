@@ -1,0 +1,109 @@
+"""One program on 1, 2, 4 and 8 devices: the same history, and code for GPU and TPU."""
+
+import json
+from functools import partial
+
+import jax
+import numpy as np
+import pytest
+import tiny_idx
+from made_data import random_images
+
+from lab import devices, epoch
+from lab.data import Images
+from lab.history import METRICS
+from lab.training import start, train
+from lab.tutorial.settings import Settings
+
+# three seeds are six runs: on 4 devices two share a run's batch, on 8 devices four do;
+# 42 images are two parts of 21, which neither two nor four can share evenly
+ARGUMENTS = ["--epochs", "2", "--batch-size", "42", "--seeds", "3"]
+
+
+def figures(out):
+    """(how many devices, array of arms, metrics, seeds, epochs)."""
+    results = json.loads((out / "fashion.json").read_text())
+    history = results["history"]
+    table = [[history[arm][name] for name in METRICS] for arm in ("SGD", "CLR")]
+    return results["environment"]["devices"], np.array(table)
+
+
+@pytest.mark.slow
+def test_the_history_does_not_depend_on_the_number_of_devices(tmp_path, start_fashion):
+    data = tmp_path / "idx"
+    tiny_idx.write(data, train=200, test=50)
+    started = {}
+    for count in (1, 2, 4, 8):
+        arguments = [*ARGUMENTS, "--out", tmp_path / str(count)]
+        environment = {"JAX_NUM_CPU_DEVICES": str(count)}
+        started[count] = start_fashion(data, *arguments, **environment)
+    errors = {count: process.communicate()[1] for count, process in started.items()}
+    for count, process in started.items():
+        assert process.returncode == 0, errors[count]
+    _, expected = figures(tmp_path / "1")
+    for count in started:
+        found, history = figures(tmp_path / str(count))
+        assert found == count
+        losses = [METRICS.index("loss"), METRICS.index("val_loss")]
+        np.testing.assert_allclose(history[:, losses], expected[:, losses], rtol=1e-4)
+        # an image whose two best classes are equal may change sides
+        np.testing.assert_allclose(history, expected, rtol=1e-4, atol=1.01 / 50)
+
+
+@pytest.mark.parametrize(
+    ("runs", "count", "shape"),
+    [(2, 1, (1, 1)), (2, 2, (2, 1)), (2, 8, (2, 4)), (6, 4, (2, 2)), (10, 5, (5, 1))],
+)
+def test_devices_take_runs_first_and_then_share_data(monkeypatch, runs, count, shape):
+    made = []
+    monkeypatch.setattr(jax, "device_count", lambda: count)
+    monkeypatch.setattr(jax, "make_mesh", lambda sizes, names, **_: made.append(sizes))
+    devices.make_mesh(runs)
+    assert made == [shape]
+
+
+@pytest.fixture
+def as_accelerators_do(monkeypatch):
+    """A device takes its runs as a batch, and each run's batches whole."""
+    monkeypatch.setattr(
+        epoch, "pace", lambda _, batch_size: devices.pace("cuda", batch_size)
+    )
+
+
+def test_runs_as_a_batch_give_the_same_history(as_accelerators_do, monkeypatch):
+    images = random_images(50, 0).train
+    data = random_images(50, 0)._replace(test=images)
+    optimizers = {name: arm.optimizer for name, arm in Settings().arms.items()}
+    runs = start(optimizers, seeds=2)
+    (batched,) = train(optimizers, data, runs, epochs=1, batch_size=40)
+    monkeypatch.undo()
+    (in_turn,) = train(optimizers, data, runs, epochs=1, batch_size=40)
+    expected = in_turn.runs.history.figures
+    np.testing.assert_allclose(batched.runs.history.figures, expected, rtol=1e-5)
+    assert len(np.unique(expected[..., METRICS.index("loss")])) == 4
+
+
+@pytest.mark.parametrize("platform", ["cuda", "tpu"])
+def test_an_epoch_lowers_for_accelerators(platform, as_accelerators_do):
+    """Training and evaluation as one program; neither platform is needed for that."""
+    settings = Settings(train_images=640)
+    optimizers = {name: arm.optimizer for name, arm in settings.arms.items()}
+    mesh = devices.make_mesh(2)
+    program = partial(epoch.train_epoch, mesh, tuple(optimizers.values()), 64)
+    arrays = tuple(
+        Images(
+            jax.ShapeDtypeStruct((rows, 28, 28), np.uint8),
+            jax.ShapeDtypeStruct((rows,), np.int32),
+        )
+        for rows in (640, 100)
+    )
+    state = start(optimizers, 1).state
+    runs = (np.arange(2, dtype=np.int32), np.zeros(2, np.int32))
+    exported = jax.export.export(jax.jit(program), platforms=[platform])(
+        state, runs, np.int32(0), arrays
+    )
+    assert exported.platforms == (platform,)
+    trained, metrics = jax.tree.unflatten(exported.out_tree, exported.out_avals)
+    assert metrics.shape == (2, len(METRICS))
+    kinds = [(leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(state)]
+    assert [(leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(trained)] == kinds
