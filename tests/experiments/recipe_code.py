@@ -1,0 +1,51 @@
+"""The code of experiments/RECIPES.md, for the tests that run it."""
+
+import importlib.util
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+FILE = Path(__file__).parents[2] / "experiments" / "RECIPES.md"
+SLOPES = [1.0, -2.0, 0.5]
+
+
+def code_of(heading: str) -> list[str]:
+    """Returns the code blocks under a heading, each on the lines where it stands."""
+    text = FILE.read_text()
+    start = text.index(f"\n## {heading}\n")
+    end = text.find("\n## ", start + 1)
+    blocks = list(re.finditer(r"```python\n(.*?)```", text[:end], re.DOTALL))
+    blocks = [block for block in blocks if block.start() > start]
+    assert blocks
+    return ["\n" * text[: b.start(1)].count("\n") + b.group(1) for b in blocks]
+
+
+def run(code: str, **names: object) -> dict:
+    """Runs code in a module of its own that has these names; returns all names."""
+    names["__name__"] = "recipe"
+    exec(compile(code, str(FILE), "exec"), names)
+    return names
+
+
+def needs(framework: str) -> pytest.MarkDecorator:
+    missing = importlib.util.find_spec(framework) is None
+    return pytest.mark.skipif(missing, reason=f"{framework} is not installed")
+
+
+def line(rows: int = 32) -> tuple[np.ndarray, np.ndarray]:
+    """Inputs, and the outputs of a linear function that a recipe is to learn."""
+    x = np.random.default_rng(0).normal(0, 0.3, (rows, 3)).astype(np.float32)
+    return x, x @ np.array(SLOPES, np.float32)
+
+
+def split(rows: np.ndarray, number: int = 4) -> np.ndarray:
+    """Returns rows with a leading axis over batches."""
+    return rows.reshape(number, -1, *rows.shape[1:])
+
+
+def batches_of(**stacked: np.ndarray) -> list[dict[str, np.ndarray]]:
+    """Returns a list of batches from arrays with a leading axis over them."""
+    parts = zip(*stacked.values(), strict=True)
+    return [dict(zip(stacked, part, strict=True)) for part in parts]

@@ -1,0 +1,151 @@
+"""Recipes that measure curves measure what they claim, and read bounds from it."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from recipe_code import batches_of, code_of, line, run, split
+
+from clr_core import suggest_bounds
+from clr_optax import lr_range_test
+
+X, Y = line(256)
+STACKED = {"x": split(X), "y": split(Y)}
+BATCHES = batches_of(**STACKED)
+PARAMS = {"w": jnp.zeros(3)}
+
+
+def loss_fn(params, batch):
+    return jnp.mean((batch["x"] @ params["w"] - batch["y"]) ** 2)
+
+
+def losses_by_hand(optimizer, rates, params=PARAMS, loss_fn=loss_fn):
+    """Returns the losses of a loop as Optax's users write it."""
+    state, losses = optimizer.init(params), []
+
+    @jax.jit
+    def step(params, state, batch):
+        loss, gradient = jax.value_and_grad(loss_fn)(params, batch)
+        updates, state = optimizer.update(gradient, state, params)
+        return optax.apply_updates(params, updates), state, loss
+
+    for _, batch in zip(rates, itertools.cycle(BATCHES), strict=False):
+        params, state, loss = step(params, state, batch)
+        losses.append(loss)
+    return np.array(losses)
+
+
+def check(test, losses):
+    """The curve is these losses up to its stop, which comes late."""
+    count = int(test.num_finite)
+    assert count > 60
+    np.testing.assert_allclose(test.losses[:count], losses[:count], rtol=1e-5)
+
+
+def test_plain_parameters(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (code,) = code_of("The LR range test")
+    names = run(code, params=PARAMS, batches=BATCHES, steps_per_epoch=4)
+    test = names["test"]
+    check(test, losses_by_hand(optax.adam(lambda n: test.lrs[n]), test.lrs))
+    base_lr, max_lr = test.bounds()
+    rates = names["schedule"](np.array([0, 16, 32]))
+    np.testing.assert_allclose(rates, [base_lr, max_lr, base_lr], rtol=1e-6)
+    assert (tmp_path / "range_test.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_bounds_from_a_trainer_that_owns_its_loop():
+    asked = []
+
+    def train(optimizer, steps):
+        asked.append(steps)
+        return losses_by_hand(optimizer, range(steps)).tolist()
+
+    (code,) = code_of("A trainer that owns its loop")
+    names = run(code, train=train)
+    assert asked == [100]
+    rates = names["sweep"](np.arange(100))
+    np.testing.assert_allclose(rates, np.geomspace(1e-5, 10, 100), rtol=1e-4)
+    test = lr_range_test(loss_fn, PARAMS, BATCHES, min_lr=1e-5)
+    np.testing.assert_allclose(
+        [names["base_lr"], names["max_lr"]], test.bounds(), rtol=0.1
+    )
+
+
+def test_several_seeds():
+    def init(key):
+        return {"w": jax.random.normal(key, (3,))}
+
+    (code,) = code_of("Several seeds")
+    names = run(code, loss_fn=loss_fn, init=init, loader=BATCHES)
+    test, alone = names["test"], names["tests"]
+    assert test.losses.shape == (5, 100)
+    assert len({float(curve.losses[0]) for curve in alone}) == 5
+    medians = np.median([curve.bounds() for curve in alone], axis=0)
+    np.testing.assert_allclose(test.bounds(), medians, rtol=1e-6)
+
+    def one(key):
+        return lr_range_test(loss_fn, init(key), STACKED)
+
+    together = jax.vmap(one)(names["keys"])
+    np.testing.assert_allclose(together.losses, test.losses, rtol=1e-4)
+    np.testing.assert_allclose(together.bounds(), test.bounds(), rtol=1e-3)
+
+
+def test_validation_accuracy():
+    labels = np.argmax(X, axis=1)
+    batches = {"x": split(X), "y": split(labels)}
+
+    def predict(params, x):
+        return x @ params
+
+    def loss(params, batch):
+        logs = jax.nn.log_softmax(predict(params, batch["x"]))
+        return -jnp.take_along_axis(logs, batch["y"][:, None], 1).mean()
+
+    (code,) = code_of("Validation accuracy")
+    params, accuracies = jax.random.normal(jax.random.key(0), (3, 3)), []
+    names = {"params": params, "batches": batches, "loss": loss}
+    names |= {"predict": predict, "x_val": X, "y_val": labels}
+    names = run(code, **names)
+    test = names["test"]
+    for number in range(int(test.num_finite)):
+        accuracies.append(np.mean(np.argmax(X @ params, axis=1) == labels))
+        batch = jax.tree.map(lambda array, n=number: array[n % 4], batches)
+        params -= test.lrs[number] * jax.grad(loss)(params, batch)
+    np.testing.assert_allclose(test.aux[: len(accuracies)], accuracies, atol=0.04)
+    assert 1e-6 < names["base_lr"] < names["max_lr"] < 10
+
+
+def test_weight_decays_beside_the_rate():
+    (code,) = code_of("Weight decay beside the rate")
+    names = run(code, loss_fn=loss_fn, params=PARAMS, batches=STACKED)
+    for index, decay in enumerate((0.0, 1e-4, 1e-3, 1e-2, 1e-1)):
+        test = jax.tree.map(lambda leaf, index=index: leaf[index], names["test"])
+        optimizer = optax.adamw(lambda n: test.lrs[n], weight_decay=decay)  # noqa: B023
+        check(test, losses_by_hand(optimizer, test.lrs))
+
+
+def test_groups_are_tested_with_one_rate():
+    params = {"encoder": jnp.zeros(3), "head": jnp.zeros(3)}
+
+    def loss_fn(params, batch):
+        outputs = batch["x"] @ (params["encoder"] + params["head"])
+        return jnp.mean((outputs - batch["y"]) ** 2)
+
+    _, code = code_of("Groups of parameters")
+    names = {"optax": optax, "loss_fn": loss_fn, "params": params, "batches": BATCHES}
+    names = run(code, labels={"encoder": "encoder", "head": "head"}, **names)
+    test = names["test"]
+
+    def own(updates, state, params=None):
+        rate = test.lrs[state]
+        slow = {"encoder": 0.1 * updates["encoder"], "head": updates["head"]}
+        return jax.tree.map(lambda update: -rate * update, slow), state + 1
+
+    optimizer = optax.GradientTransformation(lambda params: jnp.zeros((), int), own)
+    check(test, losses_by_hand(optimizer, test.lrs, params, loss_fn))
+    base_lr, max_lr = suggest_bounds(test.lrs, test.losses)
+    assert 1e-6 < base_lr < max_lr < 10
