@@ -11,63 +11,65 @@ speed drifts treats them alike.
 """
 
 import argparse
-import os
 import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
-import dataset
 import jax
 import numpy as np
-from benchmark_schedule import schedule_costs
-from command_line import parsed, positive
-from dataset import DataError
-from results import environment, open_folder, write_json
 from rich import box
 from rich.console import Console
 from rich.table import Table
-from timing import formatted, job, repeat, row
+
+from lab.benchmark.jobs import job, peer_job
+from lab.benchmark.schedule import schedule_costs
+from lab.benchmark.tables import formatted, row
+from lab.benchmark.timing import repeat
+from lab.data import load
+from lab.program import (
+    Options,
+    environment,
+    exit_code,
+    open_folder,
+    write_json,
+)
 
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the program; returns its exit code."""
     args = parse(argv)
-    try:
-        open_folder(args.out)
-        with tempfile.TemporaryDirectory() as folder:
-            run(args, Path(folder), Console(highlight=False, soft_wrap=True))
-        return 0
-    except (DataError, OSError, RuntimeError) as error:
-        print(f"benchmark.py: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("benchmark.py: interrupted; finished parts are kept", file=sys.stderr)
-        return 130
+    interrupted = "interrupted; finished parts are kept"
+    return exit_code("benchmark.py", partial(run, args), interrupted=interrupted)
 
 
-def run(args: argparse.Namespace, folder: Path, console: Console) -> None:
+def run(args: argparse.Namespace, console: Console) -> int:
     """Measures part by part; the JSON always holds what is finished."""
+    open_folder(args.out)
     table = Table("what", "median", "min to max", "beside", box=box.MARKDOWN)
     results: dict[str, Any] = {"environment": environment()}
-    data = str(folder / "fashion.npz")
-    for section, measure in (
-        ("data", lambda: data_costs(data, args.data_dir)),
-        ("schedule", lambda: schedule_costs(args.steps, args.peer_python)),
-        ("imports", import_costs),
-        ("main job", lambda: main_job(data, args.rounds, args.peer_python)),
-        ("growth", lambda: growth(data)),
-    ):
-        console.print(f"measuring: {section}")
-        results[section] = measure()
-        for line in results[section]:
-            table.add_row(*formatted(line))
-        write_json(args.out / "benchmark.json", results)
+    with tempfile.TemporaryDirectory() as folder:
+        data = str(Path(folder) / "fashion.npz")
+        parts: dict[str, Callable[[], list[dict[str, Any]]]] = {
+            "data": lambda: data_costs(data, args.data_dir),
+            "schedule": lambda: schedule_costs(args.steps, args.peer_python),
+            "imports": import_costs,
+            "main job": lambda: main_job(data, args.rounds, args.peer_python),
+            "growth": lambda: growth(data),
+        }
+        for section, measure in parts.items():
+            console.print(f"measuring: {section}")
+            results[section] = measure()
+            for line in results[section]:
+                table.add_row(*formatted(line))
+            write_json(args.out / "benchmark.json", results)
     console.print(table)
     console.print(f"Wrote benchmark.json to {args.out}")
+    return 0
 
 
 def data_costs(path: str, data_dir: Path | None) -> list[dict[str, Any]]:
@@ -75,15 +77,13 @@ def data_costs(path: str, data_dir: Path | None) -> list[dict[str, Any]]:
 
     A folder that is named may hold the prepared copy already: then only later ones.
     """
-    with (
-        tempfile.TemporaryDirectory() as cache,
-        mock.patch.dict(os.environ, TFDS_DATA_DIR=cache),
-    ):
+    with tempfile.TemporaryDirectory() as folder:
+        cache = Path(folder)
         started = time.perf_counter()
-        data = dataset.load(data_dir)
+        data = load(data_dir, cache=cache)
         first = time.perf_counter() - started
-        later = repeat(lambda: dataset.load(data_dir), 3)
-    np.savez(path, **{k: v for k, v in data._asdict().items() if k != "source"})
+        later = repeat(lambda: load(data_dir, cache=cache), 3)
+    np.savez(path, *data.train, *data.test)
     rows = [] if data_dir else [row("the data, first start", [first])]
     return [*rows, row("the data, later starts", later)]
 
@@ -104,25 +104,27 @@ def import_costs() -> list[dict[str, Any]]:
 def main_job(data: str, rounds: int, peer_python: str) -> list[dict[str, Any]]:
     """An epoch of both arms, evaluation included, ours and the peers' in turn."""
     peers = {"keras": peer_python, "torch": sys.executable}
-    seconds: dict[str, list[float]] = {"ours": [], **{name: [] for name in peers}}
-    compiling, versions = [], {"ours": f"JAX {jax.__version__}"}
+    ours: list[float] = []
+    theirs: dict[str, list[float]] = {}
+    compiling = []
     for _ in range(rounds):
         mine = job("ours", sys.executable, data=data, epochs=3)
         compiling.append(mine["compile"])
-        seconds["ours"] += mine["epochs"][1:]
+        ours += mine["epochs"][1:]
         for name, python in list(peers.items()):
-            theirs = job(name, python, data=data, epochs=3)
-            if theirs is None:
+            measured = peer_job(name, python, data=data, epochs=3)
+            if measured is None:
                 del peers[name]
                 continue
-            versions[name] = theirs["version"]
             # a peer trains one arm after the other; its first epoch compiles
-            seconds[name] += [2 * t for t in theirs["epochs"][1:]]
-    rows = [row(f"both arms, an epoch, {versions['ours']}", seconds["ours"])]
-    for name in peers:
-        what = f"both arms, an epoch, {versions[name]}"
-        rows.append(row(what, seconds[name], beside=seconds["ours"]))
-    return [*rows, row("compiling the epoch", compiling)]
+            seconds = [2 * t for t in measured["epochs"][1:]]
+            theirs[measured["version"]] = theirs.get(measured["version"], []) + seconds
+    what = "both arms, an epoch"
+    return [
+        row(f"{what}, JAX {jax.__version__}", ours),
+        *(row(f"{what}, {name}", t, beside=ours) for name, t in theirs.items()),
+        row("compiling the epoch", compiling),
+    ]
 
 
 def growth(data: str) -> list[dict[str, Any]]:
@@ -135,8 +137,8 @@ def growth(data: str) -> list[dict[str, Any]]:
     ):
         first = None
         for value in values:
-            told = {"epochs": 3, name: value}
-            times = job("ours", sys.executable, data=data, **told)["epochs"]
+            options = {"epochs": 3, name: value}
+            times = job("ours", sys.executable, data=data, **options)["epochs"]
             seconds = [sum(times)] if name == "epochs" else times[1:]
             rows.append(row(f"{name}={value}, {what}", seconds, beside=first))
             first = first or seconds
@@ -145,27 +147,21 @@ def growth(data: str) -> list[dict[str, Any]]:
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__.split("\n\n")[0], allow_abbrev=False
-    )
-    out = Path("runs/benchmark")
-    parser.add_argument("--out", type=Path, default=out, help=f"default {out}")
-    parser.add_argument("--data-dir", type=Path, help="the only place to look for data")
+    parser = Options(__doc__.split("\n\n")[0])
+    parser.add_folders(Path("runs/benchmark"))
     parser.add_argument(
         "--peer-python",
         default=sys.executable,
         help="the Python whose TensorFlow and tfa are measured (default: this one)",
     )
-    parser.add_argument(
-        "--rounds", type=positive, default=3, help="turns of the main job (default 3)"
-    )
+    parser.add_number("--rounds", 3, "turns of the main job (default 3)")
     parser.add_argument(
         "--steps",
         type=int,
         default=20_000_000,
         help="steps in bulk, and a fifth of them (default 2e7)",
     )
-    args = parsed(parser, argv)
+    args = parser.read(argv)
     if not 5 <= args.steps < 2**31:
         parser.error(f"argument --steps: needs 5 to 2**31 - 1, got {args.steps}")
     if shutil.which(args.peer_python) is None:

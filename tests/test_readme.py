@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import report
-import timing
+from lab.tutorial import tables as report
+from lab.benchmark import timing
 from rich.console import Console
 
 ROOT = Path(__file__).parents[1]

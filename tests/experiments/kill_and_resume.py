@@ -137,9 +137,9 @@ def compare(plain: Path, killed: Path, epochs: int) -> list[str]:
     import jax
     import numpy as np
     import optax
-    from checkpoints import Checkpoints
-    from training import initial_state
-    from tutorial import Settings
+    from lab.checkpoints import Checkpoints
+    from lab.training import initial_state
+    from lab.tutorial.settings import Settings
 
     figures, states = [], []
     for out in (plain, killed):

@@ -6,8 +6,8 @@ import benchmark
 import numpy as np
 import optax
 import pytest
-import timing
-from benchmark_schedule import SCHEDULE, loop, textbook_line
+from lab.benchmark import timing
+from lab.benchmark.schedule import SCHEDULE, loop, textbook_line
 
 
 def test_a_line_gives_median_spread_and_ratio():

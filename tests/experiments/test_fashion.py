@@ -6,12 +6,12 @@ import json
 import fashion
 import numpy as np
 import pytest
-import report
+from lab.tutorial import tables as report
 import tiny_idx
-from dataset import FashionMNIST
+from lab.data.sources import FashionMNIST
 from rich.console import Console
-from training import METRICS
-from tutorial import PUBLISHED, Settings
+from lab.training import METRICS
+from lab.tutorial.settings import PUBLISHED, Settings
 
 DRAWN = ("accuracy", "losses", "modes", "schedule_10", "schedule_100")
 PICTURES = [f"{name}.png" for name in DRAWN]

@@ -14,16 +14,16 @@ import sys
 import time
 from pathlib import Path
 
-import checkpoints
+from lab import checkpoints
 import fashion
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 import tiny_idx
-from plots import draw_all
-from training import Epoch, State
-from tutorial import Settings
+from lab.tutorial.pictures import draw_all
+from lab.training import Epoch, State
+from lab.tutorial.settings import Settings
 
 from clr_optax import clr_schedule
 

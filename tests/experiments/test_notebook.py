@@ -6,8 +6,8 @@ import json
 import sys
 from pathlib import Path
 
-import dataset
-import idx_files
+from lab.data import sources as dataset
+from lab.data import files as idx_files
 import numpy as np
 import pytest
 import tiny_idx

@@ -4,15 +4,15 @@ import json
 
 import jax.numpy as jnp
 import numpy as np
-import processes
-import protocol
+from lab import devices as processes
+from lab.superconvergence import protocol
 import pytest
-import range_tests
+from lab import range_tests
 import superconvergence
-from protocol import GRID, MOMENTA, SHAPES
-from superconvergence_report import draw_all, summary
+from lab.superconvergence.protocol import GRID, MOMENTA, SHAPES
+from lab.superconvergence.tables import draw_all, summary
 from test_protocol import numbered
-from training import Epoch, State
+from lab.training import Epoch, State
 
 ARGS = ["--epochs", "1", "3", "--trial-epochs", "1", "--seeds", "2"]
 ARGS += ["--range-steps", "20", "--batch-size", "16"]

@@ -17,7 +17,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "experiments"))
 
-import idx_files
+from lab.data import files as idx_files
 
 
 def write(

@@ -1,0 +1,201 @@
+"""Checkpoints after every epoch, by Orbax, and the way back from the last good one."""
+
+import asyncio
+import contextlib
+import json
+import signal
+import textwrap
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import orbax.checkpoint as ocp
+
+from lab import LabError
+from lab.history import Runs
+
+
+class CheckpointError(LabError):
+    """The checkpoints at hand can't be used, or none can be written."""
+
+
+class Checkpoints:
+    """The checkpoints of one run in one folder, the last two of them.
+
+    Each holds the state, the history of all epochs so far, the settings and a checksum.
+    Orbax writes a checkpoint beside its final place and renames it, so that a killed
+    process leaves whole checkpoints; the checksum finds what went bad afterwards.
+    """
+
+    def __init__(self, folder: Path, settings: dict[str, Any]):
+        self.folder, self.settings = folder.resolve(), settings
+        options = ocp.CheckpointManagerOptions(
+            max_to_keep=2, enable_async_checkpointing=False
+        )
+        self.manager = ocp.CheckpointManager(self.folder, options=options)
+
+    def save(self, runs: Runs) -> None:
+        """Writes what a resumed run needs; when this returns, it is on the disk."""
+        epoch = runs.history.epochs
+        about = {
+            "settings": self.settings,
+            "history": runs.history.figures.tolist(),
+            "checksum": _checksum(runs.state),
+        }
+        items = ocp.args.Composite(
+            state=ocp.args.StandardSave(runs.state), about=ocp.args.JsonSave(about)
+        )
+        try:
+            if not self.folder.is_dir():  # Orbax would make it again
+                raise FileNotFoundError("the folder has vanished")
+            # what latest() passed over: Orbax would silently not save before it
+            for damaged in [e for e in self.manager.all_steps() if e >= epoch]:
+                self.manager.delete(damaged)
+            with _ctrl_c_waits():
+                self.manager.save(epoch, args=items)
+        except Exception as error:  # Orbax wraps what the file system says in its own
+            raise CheckpointError(
+                f"the checkpoint of epoch {epoch} could not be written to "
+                f"{self.folder} ({_first_line(error)}); earlier ones are intact: make "
+                "room and go on with --resume."
+            ) from error
+
+    def latest(self, like: Runs, epochs: int) -> Runs | None:
+        """The runs of the newest intact checkpoint, if there is any.
+
+        Args:
+            like: Runs with the arms, shapes and shardings that the result is to have.
+            epochs: As many may be done, not more.
+
+        Raises:
+            CheckpointError: The newest was made with other settings, or goes further.
+        """
+        for partial in self.folder.glob("*.orbax-checkpoint-tmp"):
+            _pass_over(partial.stem, "it is half written")
+        for epoch in sorted(self.manager.all_steps(), reverse=True):
+            try:
+                about = json.loads(self._item(epoch, "about/metadata").read_text())
+                found, checksum = about["settings"], about["checksum"]
+                figures = np.array(about["history"], np.float32)
+            except Exception as error:
+                _pass_over(epoch, error)
+                continue
+            self._check(found, epoch, epochs)
+            try:
+                state = _restored(self._item(epoch, "state"), like.state)
+            except Exception as error:
+                _pass_over(epoch, error)
+                continue
+            if _checksum(state) == checksum:
+                return Runs(replace(like.history, figures=figures), state)
+            _pass_over(epoch, "its checksum is wrong")
+        return None
+
+    def start_anew(self, epochs: int) -> None:
+        """Removes what a finished run of as many epochs left.
+
+        Raises:
+            CheckpointError: What is there could still be continued.
+        """
+        done = self.manager.latest_step() or 0
+        if 0 < done < epochs:
+            raise CheckpointError(
+                f"{self.folder} holds a run that stopped after epoch {done}: continue "
+                "it with --resume, or choose another --out."
+            )
+        for epoch in self.manager.all_steps():
+            self.manager.delete(epoch)
+
+    def _item(self, epoch: int, name: str) -> Path:
+        return self.folder / str(epoch) / name
+
+    def _check(self, found: dict[str, Any], epoch: int, epochs: int) -> None:
+        if epoch > epochs:
+            raise CheckpointError(
+                f"{self.folder} has {epoch} epochs done, more than --epochs {epochs}: "
+                f"give --epochs {epoch} or more, or another --out."
+            )
+        different = [
+            f"{name} was {found.get(name)}, is {value}"
+            for name, value in self.settings.items()
+            if found.get(name) != value
+        ]
+        if different:
+            raise CheckpointError(
+                f"the checkpoints in {self.folder} are of other settings: "
+                f"{'; '.join(different)}. Give the settings that they were made with, "
+                "or another --out."
+            )
+
+
+class _PatientReader(ocp.type_handlers.ArrayHandler):  # type: ignore[misc]
+    """Reads arrays, and ends when all reads have ended.
+
+    Orbax's own leaves the others under way when one fails, and closes their loop: each
+    prints a traceback whenever it ends.
+    """
+
+    async def deserialize(
+        self, infos: Sequence[Any], args: Sequence[Any] | None = None
+    ) -> Sequence[jax.Array]:
+        others = asyncio.all_tasks()
+        try:
+            arrays: Sequence[jax.Array] = await super().deserialize(infos, args)
+            return arrays
+        finally:
+            reads = asyncio.all_tasks() - others
+            await asyncio.gather(*reads, return_exceptions=True)
+
+
+def _restored(folder: Path, like: Any) -> Any:
+    """The state in a folder, in the shapes and shardings of `like`."""
+    registry = ocp.type_handlers.create_type_handler_registry(
+        (jax.Array, _PatientReader())
+    )
+    handler = ocp.PyTreeCheckpointHandler(type_handler_registry=registry)
+    shapes = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
+    arguments = ocp.checkpoint_utils.construct_restore_args(shapes)
+    restore = ocp.args.PyTreeRestore(item=shapes, restore_args=arguments)
+    with contextlib.closing(ocp.Checkpointer(handler)) as reader:
+        return reader.restore(folder, args=restore)
+
+
+@contextlib.contextmanager
+def _ctrl_c_waits() -> Iterator[None]:
+    """Lets Ctrl-C take effect when the block is done: Orbax would not end cleanly."""
+    received: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: received.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if received:
+            signal.raise_signal(signal.SIGINT)
+
+
+@jax.jit
+def _checksums(state: Any) -> list[jax.Array]:
+    return [
+        jax.lax.bitcast_convert_type(leaf, jnp.uint32).sum(dtype=jnp.uint32)
+        for leaf in jax.tree.leaves(state)
+    ]
+
+
+def _checksum(state: Any) -> list[int]:
+    """The sum of each array's 32-bit words, which one flipped bit changes."""
+    return [int(value) for value in _checksums(state)]
+
+
+def _pass_over(epoch: int | str, why: object) -> None:
+    if jax.process_index() == 0:
+        print(f"Passing over the checkpoint of epoch {epoch}: {_first_line(why)}")
+
+
+def _first_line(error: object) -> str:
+    """What went wrong, without the pages of context that TensorStore adds."""
+    line = (str(error).splitlines() or [type(error).__name__])[0]
+    return textwrap.shorten(line.split(" [tensorstore_spec")[0], 300)

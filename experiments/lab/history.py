@@ -1,0 +1,90 @@
+"""The figures of a run, epoch by epoch."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+METRICS = ("loss", "accuracy", "val_loss", "val_accuracy")
+
+
+@dataclass(frozen=True, eq=False)
+class History:
+    """Every arm's figures on every seed after every epoch.
+
+    `figures` has the shape (arms, seeds, epochs, metrics). A history is a value: what
+    adds an epoch returns another one.
+    """
+
+    arms: tuple[str, ...]
+    figures: NDArray[np.floating[Any]]
+    metrics: tuple[str, ...] = METRICS
+
+    @classmethod
+    def empty(
+        cls, arms: Iterable[str], seeds: int, metrics: tuple[str, ...] = METRICS
+    ) -> "History":
+        """No epoch yet."""
+        arms = tuple(arms)
+        shape = len(arms), seeds, 0, len(metrics)
+        return cls(arms, np.zeros(shape, np.float32), metrics)
+
+    @classmethod
+    def from_json(
+        cls, by_arm: Mapping[str, Any], metrics: tuple[str, ...] = METRICS
+    ) -> "History":
+        """What `to_json` made; null, which stands for what is not finite, is NaN."""
+        figures = [
+            [np.array(by_metric[metric], float) for metric in metrics]
+            for by_metric in by_arm.values()
+        ]
+        return cls(tuple(by_arm), np.stack(figures).transpose(0, 2, 3, 1), metrics)
+
+    @property
+    def seeds(self) -> int:
+        """How many seeds each arm has."""
+        return self.figures.shape[1]
+
+    @property
+    def epochs(self) -> int:
+        """How many epochs are done."""
+        return self.figures.shape[2]
+
+    def add(self, figures: NDArray[np.floating[Any]]) -> "History":
+        """The history with an epoch more; its figures come arm by arm, seed by seed."""
+        shape = len(self.arms), self.seeds, 1, len(self.metrics)
+        grown = np.append(self.figures, figures.reshape(shape), axis=2)
+        return replace(self, figures=grown)
+
+    def of(self, arm: str, metric: str) -> NDArray[np.floating[Any]]:
+        """One metric of one arm, of shape (seeds, epochs)."""
+        return self.figures[self.arms.index(arm), ..., self.metrics.index(metric)]
+
+    def last(self, arm: str, metric: str) -> NDArray[np.floating[Any]]:
+        """One metric of one arm after the last epoch, of shape (seeds,)."""
+        return self.of(arm, metric)[:, -1]
+
+    def diverged(self) -> dict[str, list[int]]:
+        """The arms of which some figure is no longer a number, and their lost seeds."""
+        lost = ~np.isfinite(self.figures).all(axis=(2, 3))
+        return {
+            arm: np.flatnonzero(seeds).tolist()
+            for arm, seeds in zip(self.arms, lost, strict=True)
+            if seeds.any()
+        }
+
+    def to_json(self) -> dict[str, dict[str, list[list[float]]]]:
+        """By arm and metric, each a list of seeds, each a list of epochs."""
+        return {
+            arm: {metric: self.of(arm, metric).tolist() for metric in self.metrics}
+            for arm in self.arms
+        }
+
+
+class Runs(NamedTuple):
+    """Where all runs are: the figures of the epochs done, the state after the last."""
+
+    history: History
+    state: Any

@@ -1,0 +1,181 @@
+"""What every program does alike: options, results on disk, errors in one line.
+
+    def main(argv=None):
+        args = parse(argv)
+        return exit_code("program.py", partial(run, args), interrupted="interrupted")
+
+`run(args, console)` returns the exit code of a run that comes to its end.
+"""
+
+import argparse
+import contextlib
+import importlib.metadata
+import json
+import os
+import platform
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+from matplotlib.figure import Figure
+from rich.console import Console
+
+from lab import LabError
+
+PACKAGES = ("clr-jax", "jax", "jaxlib", "optax", "flax", "numpy")
+
+
+def exit_code(program: str, run: Callable[[Console], int], *, interrupted: str) -> int:
+    """Returns what `run` returns; 1 with the error's text, 130 after Ctrl-C."""
+    try:
+        return run(Console(highlight=False, soft_wrap=True, markup=False, emoji=False))
+    except (LabError, OSError, jax.errors.JaxRuntimeError) as error:
+        print(f"{program}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"{program}: {interrupted}", file=sys.stderr)
+        return 130
+
+
+class Options(argparse.ArgumentParser):
+    """A command line, with the options that the programs have in common."""
+
+    def __init__(self, description: str, epilog: str | None = None):
+        super().__init__(
+            description=description,
+            epilog=epilog,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+
+    def add_number(self, name: str, default: int, description: str) -> None:
+        """Adds an option whose value is a whole number from 1."""
+        self.add_argument(
+            name, type=positive, default=default, metavar="N", help=description
+        )
+
+    def add_folders(self, out: Path) -> None:
+        """Adds --out and --data-dir."""
+        self.add_argument(
+            "--out",
+            type=Path,
+            default=out,
+            metavar="DIR",
+            help=f"where results and checkpoints go (default {out})",
+        )
+        self.add_argument(
+            "--data-dir",
+            type=Path,
+            metavar="DIR",
+            help="the only place to look for the data; default: wherever it is found",
+        )
+
+    def add_resuming(self) -> None:
+        """Adds --resume and --redraw."""
+        self.add_argument(
+            "--resume", action="store_true", help="go on where it stopped"
+        )
+        self.add_argument("--redraw", action="store_true", help="draw without training")
+
+    def read(self, argv: Sequence[str] | None) -> argparse.Namespace:
+        """Returns the arguments; exits with 2 if they are wrong."""
+        args = self.parse_args(argv)
+        for name, value in vars(args).items():
+            if value == []:  # what argparse makes of --epochs=--, up to Python 3.12
+                self.error(f"argument --{name.replace('_', '-')}: expected a value")
+        return args
+
+
+def positive(text: str) -> int:
+    """A whole number from 1, for argparse."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"needs a whole number >= 1, got {text}")
+    return value
+
+
+def open_folder(out: Path) -> None:
+    """Makes the folder, and a file in it, so that a run can't fail on it at its end.
+
+    Raises:
+        OSError: The folder can't be made or written.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=out):
+        pass
+
+
+def environment() -> dict[str, Any]:
+    """Versions and devices, for the JSON."""
+    devices = jax.devices()
+    return {
+        "python": platform.python_version(),
+        **{name: importlib.metadata.version(name) for name in PACKAGES},
+        "platform": platform.platform(),
+        "device": devices[0].device_kind,
+        "devices": len(devices),
+        "processes": jax.process_count(),
+        "cpu_cores": os.cpu_count(),
+    }
+
+
+def portable(text: str) -> str:
+    """The text with the home folder as ~, so that results name no one's."""
+    return text.replace(str(Path.home()), "~")
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Writes JSON; NaN and infinity, which JSON has not, become null."""
+    text = json.dumps(_without_nan(content), indent=1, allow_nan=False)
+    with _replacing(path) as temporary:
+        temporary.write_text(text + "\n")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The content of a results file.
+
+    Raises:
+        LabError: It is not there, or damaged.
+    """
+    try:
+        content: dict[str, Any] = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise LabError(f"there is no {path} to redraw: train first") from None
+    except ValueError as error:
+        raise LabError(
+            f"{path} is not a results file ({error}): train again"
+        ) from error
+    return content
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Writes the picture as PNG, readable at the width of a README."""
+    with _replacing(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=120)
+
+
+@contextlib.contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """A temporary file beside path that takes its place when the block succeeds."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        yield temporary
+        temporary.replace(path)
+    except OSError as error:
+        why = error.strerror or error
+        raise LabError(f"{path} could not be written ({why})") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nan(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(inner) for inner in value]
+    if isinstance(value, float) and not float("-inf") < value < float("inf"):
+        return None
+    return value

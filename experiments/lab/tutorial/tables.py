@@ -1,0 +1,116 @@
+"""What a run prints: an epoch as it is done, and the tables at the end."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from rich import box, progress
+from rich.console import Console
+from rich.table import Table
+from tensorboardX import SummaryWriter
+
+from lab.arms import Arm
+from lab.history import History
+from lab.tutorial.settings import PUBLISHED, Settings
+
+
+class Progress(progress.Progress):
+    """A bar over the epochs, on a terminal, and a line for each epoch of an arm."""
+
+    def __init__(self, console: Console, epochs: int, done: int):
+        super().__init__(
+            progress.TextColumn("epoch {task.completed}/{task.total}"),
+            progress.BarColumn(),
+            progress.TimeElapsedColumn(),
+            progress.TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self.task = self.add_task("training", total=epochs, completed=done)
+        self.epochs = epochs
+        console.print("Means over seeds; in brackets what the tutorial published.")
+
+    def show(self, history: History) -> None:
+        """Prints the last epoch's figures and moves the bar."""
+        done, width = history.epochs, len(str(self.epochs))
+        for arm in history.arms:
+            figures = []
+            for metric in history.metrics:
+                figure = f"{metric} {history.last(arm, metric).mean():.4f}"
+                if done <= len(PUBLISHED[arm][metric]):
+                    figure += f" ({PUBLISHED[arm][metric][done - 1]:.4f})"
+                figures.append(figure)
+            number = f"{done:{width}}/{self.epochs}"
+            self.console.print(f"epoch {number}  {arm}  " + "  ".join(figures))
+        self.advance(self.task)
+
+
+def summary(history: History, epochs: int) -> Table:
+    """The last epoch's figures: the tutorial's, ours, the difference."""
+    done = history.epochs
+    table = Table(box=box.MARKDOWN)
+    for heading in ("arm", "figure", "published", "ours", "sd", "difference"):
+        table.add_column(heading, justify="left" if heading == "arm" else "right")
+    for arm in history.arms:
+        for metric in history.metrics:
+            values = history.last(arm, metric)
+            published = difference = sd = "-"
+            if done <= len(PUBLISHED[arm][metric]):
+                printed = PUBLISHED[arm][metric][done - 1]
+                published = f"{printed:.4f}"
+                difference = f"{values.mean() - printed:+.4f}"
+            if history.seeds > 1:
+                sd = f"{values.std(ddof=1):.4f}"
+            ours = f"{values.mean():.4f}"
+            table.add_row(arm, metric, published, ours, sd, difference)
+    table.caption = f"after epoch {done} of {epochs}, n={history.seeds}"
+    return table
+
+
+def paired(history: History, arms: Mapping[str, Arm]) -> Table:
+    """CLR less SGD, seed by seed: mean, spread, and on how many seeds CLR won."""
+    by_role = {arm.role: name for name, arm in arms.items()}
+    baseline, cyclical = by_role["baseline"], by_role["cyclical"]
+    title = f"{cyclical} less {baseline}, paired by seed"
+    table = Table(box=box.MARKDOWN, title=title)
+    for heading in ("figure", "mean", "sd", f"{cyclical} better on"):
+        table.add_column(heading, justify="right")
+    for metric in history.metrics:
+        gain = history.last(cyclical, metric) - history.last(baseline, metric)
+        better = int((gain < 0 if "loss" in metric else gain > 0).sum())
+        mean, sd = f"{gain.mean():+.4f}", f"{gain.std(ddof=1):.4f}"
+        table.add_row(metric, mean, sd, f"{better} of {len(gain)} seeds")
+    return table
+
+
+def diverged(history: History) -> list[str]:
+    """A line for each arm of which some seed's loss is no longer a number."""
+    return [
+        f"{arm} DIVERGED (its loss is not finite) on seeds {seeds}"
+        for arm, seeds in history.diverged().items()
+    ]
+
+
+def rate_sums(arms: Mapping[str, Arm], steps: int) -> dict[str, float]:
+    """The sum of the rates of so many steps: how far an arm can get."""
+    return {
+        name: float(
+            np.sum(np.broadcast_to(arm.rate(np.arange(steps)), steps), dtype=float)
+        )
+        for name, arm in arms.items()
+    }
+
+
+def write_tensorboard(history: History, settings: Settings, folder: Path) -> None:
+    """Each epoch's figures and rate, for TensorBoard, a run for each arm and seed."""
+    for name, arm in settings.arms.items():
+        for seed in range(history.seeds):
+            with SummaryWriter(str(folder / f"{name}-{seed}")) as writer:
+                for epoch in range(history.epochs):
+                    step = (epoch + 1) * settings.updates_per_epoch
+                    for metric in history.metrics:
+                        figure = history.of(name, metric)[seed, epoch]
+                        writer.add_scalar(metric, figure, step)
+                    rate = float(arm.rate(step - 1))
+                    writer.add_scalar("learning_rate", rate, step)

@@ -1,0 +1,78 @@
+"""The compiled epoch against a plain loop over batches, with Flax's own layers."""
+
+from functools import partial
+
+import jax
+import numpy as np
+import optax
+import pytest
+from lab import training
+from lab.data.sources import FashionMNIST
+from flax import nnx
+from lab.network import CNN
+from test_network import plain
+
+RATES = {
+    "slow": optax.constant_schedule(0.01),
+    "fast": optax.linear_schedule(0.1, 0.0, 5),
+}
+
+
+@pytest.fixture(scope="module")
+def data():
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (140, 28, 28), dtype=np.uint8)
+    labels = rng.integers(0, 10, 140)
+    return FashionMNIST(images[:90], labels[:90], images[90:], labels[90:], "")
+
+
+def plain_epochs(rate, data, seed, epochs, batch_size):
+    """The figures after each epoch, and the weights at the end."""
+    graph, params = nnx.split(CNN(nnx.Rngs(jax.random.key(seed))), nnx.Param)
+    optimizer = optax.sgd(rate)
+    state = optimizer.init(params)
+
+    @jax.jit
+    def score(params, images, labels, keys=None):
+        logits = plain(nnx.merge(graph, params), images, keys)
+        losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+        return losses.mean(), (logits.argmax(axis=1) == labels).mean()
+
+    gradients_of = jax.jit(jax.value_and_grad(score, has_aux=True))
+    figures = []
+    for epoch in range(epochs):
+        order_key, dropout_key = jax.random.split(
+            jax.random.fold_in(jax.random.key(seed), epoch)
+        )
+        order = jax.random.permutation(order_key, len(data.train_images))
+        sums = np.zeros(2)
+        for start in range(0, len(order), batch_size):
+            batch = order[start : start + batch_size]
+            keys = jax.vmap(partial(jax.random.fold_in, dropout_key))(batch)
+            images, labels = data.train_images[batch], data.train_labels[batch]
+            means, gradients = gradients_of(params, images, labels, keys)
+            sums += len(batch) * np.array(means)
+            updates, state = optimizer.update(gradients, state)
+            params = optax.apply_updates(params, updates)
+        test = score(params, data.test_images, data.test_labels)
+        figures.append([*sums / len(order), *test])
+    return np.array(figures), params
+
+
+# 40: two parts of 20, and 10 images for the last step; 100: more than there are
+@pytest.mark.parametrize("batch_size", [40, 100])
+def test_training_equals_a_plain_loop(data, batch_size):
+    optimizers = {name: optax.sgd(rate) for name, rate in RATES.items()}
+    epochs = list(
+        training.train(optimizers, data, seeds=2, epochs=2, batch_size=batch_size)
+    )
+    run = 0
+    for name, rate in RATES.items():
+        for seed in range(2):
+            figures, params = plain_epochs(rate, data, seed, 2, batch_size)
+            ours = [epoch.metrics[name][seed] for epoch in epochs]
+            np.testing.assert_allclose(ours, figures, rtol=1e-5)
+            trained, expected = map(jax.tree.leaves, (epochs[-1].state.params, params))
+            for a, b in zip(trained, expected, strict=True):
+                np.testing.assert_allclose(a[run], b, atol=1e-6)
+            run += 1
