@@ -66,7 +66,9 @@ def _one_run(
     order_key, dropout_key = jax.random.split(key)
 
     def divide(batch: jax.Array) -> jax.Array:
-        return jax.lax.with_sharding_constraint(batch, PartitionSpec("data"))
+        along = PartitionSpec("data")
+        divided: jax.Array = jax.lax.with_sharding_constraint(batch, along)
+        return divided
 
     def step(state: State, batch: jax.Array) -> tuple[State, jax.Array]:
         def add_part(total: Any, part: jax.Array) -> tuple[Any, None]:

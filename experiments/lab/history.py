@@ -45,12 +45,12 @@ class History:
     @property
     def seeds(self) -> int:
         """How many seeds each arm has."""
-        return self.figures.shape[1]
+        return len(self.figures[0])
 
     @property
     def epochs(self) -> int:
         """How many epochs are done."""
-        return self.figures.shape[2]
+        return len(self.figures[0, 0])
 
     def add(self, figures: NDArray[np.floating[Any]]) -> "History":
         """The history with an epoch more; its figures come arm by arm, seed by seed."""

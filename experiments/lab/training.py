@@ -50,7 +50,8 @@ def start(optimizers: Optimizers, seeds: int) -> Runs:
     def initial_state() -> State:
         keys = jax.vmap(jax.random.key)(jnp.arange(seeds))
         arms = [jax.vmap(partial(initial, o))(keys) for o in optimizers.values()]
-        return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *arms)
+        state: State = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *arms)
+        return state
 
     return Runs(History.empty(optimizers, seeds), initial_state())
 

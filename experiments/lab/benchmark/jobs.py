@@ -12,6 +12,8 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -168,10 +170,14 @@ def tfa(sizes: list[int]) -> dict[str, Any]:
     from tensorflow_addons.optimizers import Triangular2CyclicalLearningRate
 
     rate = Triangular2CyclicalLearningRate(1e-4, 1e-2, 1874)
+
+    def rates(step: Any) -> Any:
+        return rate(step).numpy()
+
     arrays = [tf.range(size, dtype=tf.float32) for size in sizes]
     return {
-        "eager": repeat(lambda: rate(1000).numpy(), 300),
-        "bulk": [repeat(lambda a=a: rate(a).numpy(), 5) for a in arrays],
+        "eager": repeat(partial(rates, 1000), 300),
+        "bulk": [repeat(partial(rates, array), 5) for array in arrays],
         "version": f"TensorFlow {tf.__version__}",
     }
 
@@ -184,7 +190,13 @@ def imports(base: str, module: str) -> dict[str, Any]:
     return {"seconds": time.perf_counter() - started}
 
 
-JOBS = {"ours": ours, "keras": keras, "torch": torch, "tfa": tfa, "imports": imports}
+JOBS: dict[str, Callable[..., dict[str, Any]]] = {
+    "ours": ours,
+    "keras": keras,
+    "torch": torch,
+    "tfa": tfa,
+    "imports": imports,
+}
 
 if __name__ == "__main__":
     print(json.dumps(JOBS[sys.argv[1]](**json.loads(sys.argv[2]))))

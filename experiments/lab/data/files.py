@@ -102,7 +102,7 @@ def unpacked(name: str, data: bytes, origin: str) -> NDArray[np.uint8]:
 def digest(array: NDArray[np.uint8]) -> str:
     """Returns the SHA-256 of an array in the form of an unpacked IDX file."""
     sha256 = hashlib.sha256(_header(array.shape))
-    sha256.update(np.ascontiguousarray(array))
+    sha256.update(np.ascontiguousarray(array).data)
     return sha256.hexdigest()
 
 
