@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
-from jax.sharding import Mesh, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from lab import network
 from lab.devices import pace
@@ -43,7 +43,11 @@ def train_epoch(
     )
     def local_runs(state: State, runs: Any, number: Any, arrays: Any) -> Any:
         each, at_once = pace(mesh.devices.flat[0].platform, batch_size)
-        one_run = partial(_one_run, optimizers, batch_size, at_once, number, arrays)
+        # with its mesh: JAX before 0.8.2 fails on the bare spec
+        along_data = NamedSharding(mesh, PartitionSpec("data"))
+        one_run = partial(
+            _one_run, optimizers, batch_size, at_once, along_data, number, arrays
+        )
         return each(one_run, (state, runs))
 
     trained: tuple[State, jax.Array] = local_runs(state, runs, number, arrays)
@@ -54,6 +58,7 @@ def _one_run(
     optimizers: tuple[optax.GradientTransformation, ...],
     batch_size: int,
     at_once: int,
+    along_data: NamedSharding,
     number: jax.Array,
     arrays: Any,
     state: State,
@@ -66,8 +71,7 @@ def _one_run(
     order_key, dropout_key = jax.random.split(key)
 
     def divide(batch: jax.Array) -> jax.Array:
-        along = PartitionSpec("data")
-        divided: jax.Array = jax.lax.with_sharding_constraint(batch, along)
+        divided: jax.Array = jax.lax.with_sharding_constraint(batch, along_data)
         return divided
 
     def step(state: State, batch: jax.Array) -> tuple[State, jax.Array]:
