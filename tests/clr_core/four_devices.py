@@ -12,15 +12,14 @@ MODES = ["triangular", "triangular2", "exp_range"]
 
 
 def meshes():
-    """Returns meshes of all kinds of axes over all or some devices."""
+    """Returns meshes over all or some devices, the last of them not explicit."""
     devices = np.array(jax.devices())
-    shapes = (devices, "x"), (devices.reshape(2, 2), "xy"), (devices[::-1], "x")
-    shapes = *shapes, (devices[2:], "x"), (devices[:1], "z")
-    kinds = AxisType.Explicit, AxisType.Auto
+    grids = [(devices, "x"), (devices.reshape(2, 2), "xy"), (devices[::-1], "x")]
+    grids += [(devices[2:], "x"), (devices[:1], "z"), (devices, "x")]
+    kinds = [AxisType.Explicit] * 5 + [AxisType.Auto]
     return [
         jax.sharding.Mesh(grid, tuple(names), (kind,) * grid.ndim)
-        for kind in kinds
-        for grid, names in shapes
+        for (grid, names), kind in zip(grids, kinds, strict=True)
     ]
 
 
@@ -29,7 +28,7 @@ def rate(step=5, **options):
 
 
 WANT = 0.5
-OPTIONS = [{}, {"step_size_down": 4}, {"anneal": "linear", "mode": "exp_range"}]
+OPTIONS = [{}, {"step_size_down": 4, "mode": "exp_range"}]
 OPTIONS += [{"scale_fn": lambda cycle: 1.0}]
 
 
