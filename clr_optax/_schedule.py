@@ -30,12 +30,16 @@ def clr_schedule(
 
     * It equals, and hashes like, every schedule built from the same numbers.
     * ``repr`` prints the call that builds it again.
-    * ``schedule.config()`` is that call's arguments as a dictionary of JSON types.
-    * It can be pickled if its ``scale_fn`` can be imported by name.
+    * ``schedule.config()`` is that call's arguments as a dictionary of JSON types:
+      what to store as JSON or YAML, or to write in a config of Hydra.
+    * It can be pickled if its ``scale_fn`` can be imported by name; cloudpickle and
+      dill store any function.
 
-    Numbers are kept as Python numbers, so that the rate is float32. Arrays and tracers
-    are kept as they are and not checked; two schedules that hold one are equal if it
-    is the same object, since the value of a tracer cannot be compared.
+    Numbers, NumPy's and JAX's too, are checked and kept as Python numbers, so that the
+    rate is float32; only what is float64 under x64 stays so, and makes the rate
+    float64. Arrays of several numbers and tracers are kept as they are and not
+    checked; two schedules that hold one are equal if it is the same object, since the
+    value of a tracer cannot be compared.
 
     Args:
         base_lr: the rate at the ends of a cycle, 0 or more.
@@ -47,11 +51,15 @@ def clr_schedule(
         mode: ``"triangular"``, ``"triangular2"`` or ``"exp_range"``.
         gamma: the factor per step of ``"exp_range"``, in (0, 1].
         scale_fn: takes the place of ``mode``: maps the cycle (from 1) or the step to a
-            factor of the amplitude, in ``jax.numpy``. As text, ``"module:name"``.
+            factor of the amplitude, in ``jax.numpy``. It is given whole numbers as
+            floats, exact up to 2**24. As text, ``"module:name"``.
         scale_mode: what ``scale_fn`` is given: ``"cycle"`` or ``"iterations"``.
+        anneal: ``"linear"``, or ``"cosine"``: each half rises and falls as half a
+            cosine between the same ends.
 
     Returns:
-        A callable that maps the count of updates done, any shape, to the rate.
+        A callable that maps the count of updates done, any shape, to the rate: a
+        ``CyclicalSchedule``.
 
     Raises:
         TypeError: if an argument is of the wrong kind.
@@ -83,6 +91,12 @@ def clr_schedule(
         clr_schedule(base_lr=0.001, max_lr=0.1, step_size=2000, mode='triangular2')
         >>> clr_schedule(**json.loads(json.dumps(schedule.config()))) == schedule
         True
+
+        Half a cosine up, half a cosine down:
+
+        >>> schedule = clr_schedule(0.0, 1.0, step_size=4, anneal="cosine")
+        >>> [float(schedule(count)) for count in (0, 2, 4, 6, 8)]
+        [0.0, 0.5, 1.0, 0.5, 0.0]
 
     References:
         Leslie N. Smith, "Cyclical Learning Rates for Training Neural Networks", 2017,
@@ -132,10 +146,7 @@ def momentum_schedule(
             and less than 1.
         step_size: the number of steps in HALF a cycle, as in ``clr_schedule``.
         step_size_down: the number of steps in the second half; default ``step_size``.
-        mode: as in ``clr_schedule``.
-        gamma: as in ``clr_schedule``.
-        scale_fn: as in ``clr_schedule``.
-        scale_mode: as in ``clr_schedule``.
+        mode, gamma, scale_fn, scale_mode, anneal: as in ``clr_schedule``.
 
     Returns:
         A callable that maps the count of updates done, any shape, to the momentum. It

@@ -97,6 +97,7 @@ class CyclicalSchedule:
         return f"{self.factory.__name__}({shown})"
 
     def __reduce__(self) -> tuple[Any, ...]:
+        """Returns how to build it again, unless pickle could not store scale_fn."""
         scale_fn = self._arguments["scale_fn"]
         unnamed = "<" in getattr(scale_fn, "__qualname__", "")
         if unnamed and not _stores_functions(sys._getframe(1)):

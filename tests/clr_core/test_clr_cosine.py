@@ -31,7 +31,7 @@ def at(steps, base, top, up, down, **options):
 @given(rates, rates, sizes, sizes, st.integers(0, LAST))
 def test_trough_peak_and_half_height_are_exact(base, top, up, down, cycle):
     up, down = 2 * (up // 2 + 1), 2 * (down // 2 + 1)
-    trough = cycle % (1 + (LAST - up - down) // (up + down)) * (up + down)
+    trough = cycle % max(1, LAST // (up + down)) * (up + down)
     corners = [trough, trough + up // 2, trough + up, trough + up + down // 2]
     low, rising, high, falling = at(corners, base, top, up, down)
     assert (low, high) == (np.float32(base), np.float32(top))

@@ -91,8 +91,9 @@ def test_x64_fits_more_and_says_where_it_ends():
 def test_infinite_steps_are_those_before_the_start_or_nan():
     for kind in (float, np.float32, np.asarray, jnp.asarray):
         assert clr(kind(-np.inf), 0.25, 1.0, 4) == 0.25
-        assert np.isnan(clr(kind(np.inf), 0.25, 1.0, 4))
-        assert np.isnan(clr(kind(np.nan), 0.25, 1.0, 4))
+        with jax.debug_nans(False):
+            assert np.isnan(clr(kind(np.inf), 0.25, 1.0, 4))
+            assert np.isnan(clr(kind(np.nan), 0.25, 1.0, 4))
 
 
 @pytest.mark.parametrize("tiny", [1e-45, 1e-40, 1.1e-38])

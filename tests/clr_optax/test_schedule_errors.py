@@ -4,12 +4,12 @@ import math
 from decimal import Decimal
 from fractions import Fraction
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import event, example, given
 from hypothesis import strategies as st
-from jax import Array
 
 from clr_optax import clr_schedule, momentum_schedule
 
@@ -35,6 +35,7 @@ WRONG_KINDS = [
     ({"mode": None}, "mode as text, got mode=None, such as 'triangular'"),
     ({"mode": ["triangular"]}, r"mode as text, got mode=\['triangular'\], such as"),
     ({"scale_mode": 1}, "scale_mode as text, got scale_mode=1, such as 'cycle'"),
+    ({"anneal": True}, "anneal as text, got anneal=True, such as 'linear'"),
     ({"scale_fn": 0.5}, "scale_fn as a function, got scale_fn=0.5, such as lambda cyc"),
     (
         {"max_lr": np.array(["0.2"])},
@@ -108,7 +109,11 @@ WRONG_VALUES = [
         {"gamma": 0.9},
         "mode='exp_range' with gamma, got gamma=0.9, mode='triangular', no other mode",
     ),
-    ({"gamma": jnp.float32(1)}, "mode='exp_range' with gamma, got gamma=Array"),
+    ({"gamma": jnp.ones(1)}, "mode='exp_range' with gamma, got gamma=Array"),
+    (
+        {"anneal": "cosin"},
+        "anneal 'linear' or 'cosine', got anneal='cosin', did you mean 'cosine'?",
+    ),
     (
         {"scale_fn": abs, "mode": "triangular2"},
         "only one of mode and scale_fn, got mode='triangular2', "
@@ -167,6 +172,41 @@ def test_momentum_of_one_is_refused():
         momentum_schedule(0.5, 1.0, 4)
 
 
+KINDS = [np.float32, np.float64, np.asarray, jnp.float32, jnp.asarray, jnp.bfloat16]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("x64", [False, True])
+def test_numbers_of_any_kind_are_checked(kind, x64):
+    with jax.debug_nans(False):
+        nan = kind(math.nan)
+    wrong = {
+        "a finite base_lr": {"base_lr": nan},
+        "a finite max_lr": {"max_lr": kind(math.inf)},
+        "base_lr >= 0": {"base_lr": kind(-1.0)},
+        "base_lr <= max_lr": {"base_lr": kind(0.75), "max_lr": kind(0.5)},
+        "step_size >= 1": {"step_size": kind(0.0)},
+        "a whole step_size": {"step_size": kind(4.5)},
+        "step_size_down >= 1": {"step_size_down": kind(-8.0)},
+        "0 < gamma <= 1": {"mode": "exp_range", "gamma": kind(1.5)},
+    }
+    with jax.enable_x64(x64):
+        for rule, bad in wrong.items():
+            with pytest.raises(ValueError, match=f"^clr_schedule needs {rule}"):
+                clr_schedule(**GOOD | bad)
+        with pytest.raises(ValueError, match=r"^momentum_schedule needs max_.* < 1,"):
+            momentum_schedule(0.5, kind(1.0), 4)
+
+
+def test_what_is_known_inside_jit_is_checked_there():
+    @jax.jit
+    def rate(top):
+        return clr_schedule(0.0, top, np.float32(-4.0))(1)
+
+    with pytest.raises(ValueError, match="clr_schedule needs step_size >= 1"):
+        rate(1.0)
+
+
 def test_unknown_arguments_are_type_errors():
     with pytest.raises(TypeError, match="unexpected keyword argument 'stepsize'"):
         clr_schedule(0.1, 0.2, stepsize=4)
@@ -187,9 +227,14 @@ def test_borders_are_legal():
 reals = st.integers() | st.floats() | st.fractions() | st.decimals()
 plausible = st.sampled_from([0, 0.001, 0.5, 0.9, 1, 1.0, 4, 100, 2**30, 1e-45, 1e38])
 arrays = st.sampled_from([np.array([0.5, 1.0]), jnp.array([2, 3]), np.array(["x"])])
-names = st.sampled_from(["triangular", "triangular2", "exp_range", "cycle"])
+names = st.sampled_from(["triangular", "triangular2", "exp_range", "cycle", "cosine"])
+scalars = st.builds(
+    lambda kind, x: kind(x),
+    st.sampled_from([np.float32, np.asarray, jnp.float32]),
+    st.floats(width=16),
+)
 others = st.sampled_from([None, True, 1j, [], {}, abs, jnp.cos, object(), "os:nope"])
-anything = reals | arrays | names | others | st.text() | st.binary()
+anything = reals | arrays | scalars | names | others | st.text() | st.binary()
 
 
 likely = st.integers(0, 7).flatmap(lambda odds: plausible if odds else anything)
@@ -202,7 +247,9 @@ likely = st.integers(0, 7).flatmap(lambda odds: plausible if odds else anything)
     likely,
     st.just({})
     | st.dictionaries(
-        st.sampled_from(["step_size_down", "mode", "gamma", "scale_fn", "scale_mode"]),
+        st.sampled_from(
+            ["step_size_down", "mode", "gamma", "scale_fn", "scale_mode", "anneal"]
+        ),
         anything,
     ),
 )
@@ -221,7 +268,7 @@ def test_anything_works_or_is_refused_in_words(factory, low, high, size, options
         return
     repr(schedule)
     numbers = (low, high, size, *options.values())
-    if "scale_fn" in options or any(isinstance(x, np.ndarray | Array) for x in numbers):
+    if "scale_fn" in options or any(getattr(x, "ndim", 0) for x in numbers):
         event("legal, with an array or a function")
         return
     event("legal")

@@ -101,6 +101,17 @@ def test_scale_fn_is_given_the_cycle_or_the_step(scale_mode, given):
     assert seen == given
 
 
+def test_scale_fn_is_given_floats():
+    """In int32 the first would overflow to a negative rate, the second to NaN."""
+    by_step = {"scale_fn": lambda step: 1 / (1 + 1e-9 * step**2)}
+    rate = clr(50_001, 0.0, 1.0, 1, scale_mode="iterations", **by_step)
+    np.testing.assert_allclose(rate, 1 / (1 + 1e-9 * 50_001.0**2), rtol=1e-6)
+    assert clr(79, 0.0, 1.0, 1, scale_fn=lambda cycle: 1 / 2 ** (cycle - 1)) == 2**-39
+    seen = []
+    clr(5, 0.0, 1.0, 2, scale_fn=lambda cycle: seen.append(cycle) or 1.0)
+    assert [x.dtype for x in seen] == [jnp.float32]
+
+
 def test_optax_counts_by_itself():
     optimizer = optax.sgd(clr_schedule(0.25, 1.0, 3))
     state = optimizer.init(jnp.zeros(()))
