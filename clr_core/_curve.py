@@ -90,8 +90,7 @@ def clean(lrs: jax.Array, losses: jax.Array) -> tuple[Curve, Facts]:
     fall = (1 - jnp.where(full, smooth, jnp.inf).min()) * (start - floor)
     rise = median[jnp.maximum(points - 1, 0)] - start
     calm = index <= jnp.maximum(lowest, points // 2)
-    capped = jnp.where(calm, (raw - floor).clip(None, 2 * span), jnp.nan)
-    noise, chance = _noise(capped, reach)
+    noise, chance = _noise(jnp.where(calm, raw - floor, jnp.nan), reach)
     order = jnp.concatenate([jnp.ones(1, bool), lrs[1:] > lrs[:-1]])
     order &= (lrs >= SMALLEST) & jnp.isfinite(lrs)
     losses = (4 * loss for loss in (start, fall, rise, noise, chance))
@@ -113,7 +112,7 @@ def _noise(raw: jax.Array, reach: jax.Array) -> tuple[jax.Array, jax.Array]:
     size = reach.astype(raw.dtype)
     ratio = block / jnp.where(single > 0, single, block.clip(1e-30))
     drift = jnp.maximum(size * ratio**2 / 2, 1) ** 1.5
-    chance = 7.5 * single / jnp.sqrt(2 * size + 2) * drift
+    chance = 4 * single / jnp.sqrt(size) * drift
     return single, jnp.minimum(chance, 20 * block)
 
 
