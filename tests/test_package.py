@@ -50,6 +50,13 @@ def test_the_wheel_is_the_two_packages(wheel):
     assert f"{NAME}.dist-info/licenses/LICENSE" in wheel.namelist()
 
 
+def test_nothing_moves_what_a_user_has(page):
+    """No upper bound; and JAX alone chooses jaxlib, which has to fit its plugins."""
+    needs = [need for need in page.get_all("Requires-Dist") if "extra" not in need]
+    found = {re.match(r"^([\w-]+)>=[\d.]+$", need)[1] for need in needs}
+    assert found == {"jax", "numpy", "optax"}
+
+
 def test_the_sdist_is_what_the_readmes_commands_need(built):
     with tarfile.open(built / f"{NAME}.tar.gz") as archive:
         files = {Path(name).relative_to(NAME) for name in archive.getnames()}

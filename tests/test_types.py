@@ -30,6 +30,7 @@ import numpy as np
 from clr_core import clr, suggest_bounds, suggest_lr
 from clr_optax import CyclicalSchedule, RangeTest, clr_schedule, lr_range_test
 from clr_optax import momentum_schedule
+from numpy.typing import NDArray
 
 # numbers, arrays and functions
 rate: jax.Array = clr(3000, 0.001, 0.01, 2000)
@@ -62,7 +63,7 @@ def loss_fn(params: jax.Array, batch: jax.Array) -> jax.Array:
     return jnp.sum((params - batch) ** 2)
 
 
-def batches() -> Iterator[np.ndarray]:
+def batches() -> Iterator[NDArray[np.float64]]:
     for _ in range(100):
         yield np.zeros(3)
 

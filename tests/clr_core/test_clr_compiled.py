@@ -5,6 +5,7 @@ import logging
 import math
 
 import jax
+import jax.export
 import jax.numpy as jnp
 import numpy as np
 import pytest

@@ -26,7 +26,7 @@ def compiled():
 
     jax.monitoring.register_event_duration_secs_listener(listen)
     yield events
-    jax.monitoring.unregister_event_duration_listener(listen)
+    jax.monitoring.clear_event_listeners()
 
 
 @pytest.mark.parametrize("accumulate", [1, 2])

@@ -7,7 +7,6 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from flax import nnx
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from range_problems import convolution, noisy, problem, quadratic, regression
@@ -226,6 +225,7 @@ def test_bfloat16_params_are_tested():
 
 
 def test_nnx_state_is_tested():
+    nnx = pytest.importorskip("flax.nnx")
     graph, state = nnx.split(nnx.Linear(8, 1, rngs=nnx.Rngs(0)))
     _, (x, y) = problem()
 

@@ -201,7 +201,7 @@ def test_tracers_and_arrays_pass_through():
 
     tops, halves = jnp.array([1.0, 2.0]), jnp.array([4, 8])
     assert jax.jit(jax.vmap(rate))(tops, halves).tolist() == [0.25, 0.25]
-    assert "racer" in shown[0]
+    assert "Trace" in shown[0]
     assert rate(tops, np.array([4, 8])).tolist() == [0.25, 0.25]
     assert "max_lr=Array([1., 2.]" in shown[-1]
     assert clr_schedule(-1.0 * tops, tops, halves)(4).tolist() == [1.0, 0.0]
