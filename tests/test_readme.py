@@ -7,9 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from lab.tutorial import tables as report
-from lab.benchmark import timing
 from rich.console import Console
+
+from lab.benchmark.timing import formatted
+from lab.history import History
+from lab.tutorial.tables import summary
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -43,7 +45,7 @@ def test_the_tutorials_table_is_that_of_the_results_file():
     results = json.loads((RESULTS / "fashion" / "fashion.json").read_text())
     assert results["settings"]["seeds"] == 5
     console = Console(file=io.StringIO(), width=200)
-    console.print(report.summary(results))
+    console.print(summary(History.from_json(results["history"]), epochs=10))
     lines = [line.strip() for line in console.file.getvalue().splitlines()]
     rows = [line for line in lines if re.match(r"\|.* val_", line)]
     assert len(rows) == 4
@@ -81,7 +83,7 @@ def test_the_speed_table_is_that_of_the_results_file():
     _, _, section = README.partition("## Speed")
     rows = re.findall(r"^\| (.+?) \|$", section.partition("##")[0], re.MULTILINE)[1:]
     lines = [
-        " | ".join(timing.formatted(line)).strip()
+        " | ".join(formatted(line)).strip()
         for part in ("main job", "schedule", "imports")
         for line in results[part]
     ]

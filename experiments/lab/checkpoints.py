@@ -1,11 +1,10 @@
 """Checkpoints after every epoch, by Orbax, and the way back from the last good one."""
 
-import asyncio
 import contextlib
 import json
 import signal
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import orbax.checkpoint as ocp
 
 from lab import LabError
 from lab.history import Runs
+from lab.restoring import restored
 
 
 class CheckpointError(LabError):
@@ -86,7 +86,7 @@ class Checkpoints:
                 continue
             self._check(found, epoch, epochs)
             try:
-                state = _restored(self._item(epoch, "state"), like.state)
+                state = restored(self._item(epoch, "state"), like.state)
             except Exception as error:
                 _pass_over(epoch, error)
                 continue
@@ -130,38 +130,6 @@ class Checkpoints:
                 f"{'; '.join(different)}. Give the settings that they were made with, "
                 "or another --out."
             )
-
-
-class _PatientReader(ocp.type_handlers.ArrayHandler):  # type: ignore[misc]
-    """Reads arrays, and ends when all reads have ended.
-
-    Orbax's own leaves the others under way when one fails, and closes their loop: each
-    prints a traceback whenever it ends.
-    """
-
-    async def deserialize(
-        self, infos: Sequence[Any], args: Sequence[Any] | None = None
-    ) -> Sequence[jax.Array]:
-        others = asyncio.all_tasks()
-        try:
-            arrays: Sequence[jax.Array] = await super().deserialize(infos, args)
-            return arrays
-        finally:
-            reads = asyncio.all_tasks() - others
-            await asyncio.gather(*reads, return_exceptions=True)
-
-
-def _restored(folder: Path, like: Any) -> Any:
-    """The state in a folder, in the shapes and shardings of `like`."""
-    registry = ocp.type_handlers.create_type_handler_registry(
-        (jax.Array, _PatientReader())
-    )
-    handler = ocp.PyTreeCheckpointHandler(type_handler_registry=registry)
-    shapes = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
-    arguments = ocp.checkpoint_utils.construct_restore_args(shapes)
-    restore = ocp.args.PyTreeRestore(item=shapes, restore_args=arguments)
-    with contextlib.closing(ocp.Checkpointer(handler)) as reader:
-        return reader.restore(folder, args=restore)
 
 
 @contextlib.contextmanager

@@ -45,12 +45,12 @@ class History:
     @property
     def seeds(self) -> int:
         """How many seeds each arm has."""
-        return self.figures.shape[1]
+        return len(self.figures[0])
 
     @property
     def epochs(self) -> int:
         """How many epochs are done."""
-        return self.figures.shape[2]
+        return len(self.figures[0, 0])
 
     def add(self, figures: NDArray[np.floating[Any]]) -> "History":
         """The history with an epoch more; its figures come arm by arm, seed by seed."""
@@ -65,6 +65,14 @@ class History:
     def last(self, arm: str, metric: str) -> NDArray[np.floating[Any]]:
         """One metric of one arm after the last epoch, of shape (seeds,)."""
         return self.of(arm, metric)[:, -1]
+
+    def scores(self, metric: str) -> dict[str, float]:
+        """The mean over the seeds after the last epoch; 0 for an arm that diverged."""
+        lost = self.diverged()
+        return {
+            arm: 0.0 if arm in lost else float(self.last(arm, metric).mean())
+            for arm in self.arms
+        }
 
     def diverged(self) -> dict[str, list[int]]:
         """The arms of which some figure is no longer a number, and their lost seeds."""

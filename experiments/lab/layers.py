@@ -13,6 +13,7 @@ and gradients.
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import NDArray
 
 
 @jax.custom_vjp
@@ -25,11 +26,11 @@ def max_of_four(y: jax.Array) -> jax.Array:
     return y.max(axis=0)
 
 
-def _max_forward(y):
+def _max_forward(y: jax.Array) -> tuple[jax.Array, jax.Array]:
     return y.max(axis=0), jnp.argmax(y, axis=0).astype(jnp.int8)
 
 
-def _max_backward(winner, g):
+def _max_backward(winner: jax.Array, g: jax.Array) -> tuple[jax.Array]:
     position = jnp.arange(4, dtype=jnp.int8).reshape(4, *[1] * g.ndim)
     return (jnp.where(position == winner, g, 0),)
 
@@ -97,19 +98,21 @@ def conv_pool_by_winograd(x: jax.Array, kernel: jax.Array) -> jax.Array:
     return y.transpose(5, 3, 0, 4, 1, 2).reshape(n, 2 * down, 2 * across, o)
 
 
-def _on_both_axes(matrix: np.ndarray, y: jax.Array) -> jax.Array:
+def _on_both_axes(matrix: NDArray[np.float32], y: jax.Array) -> jax.Array:
     """matrix applied along axis 0 and along axis 1 of y, of shape (i, j, rest).
 
     The second product is batched over the first axis; written as one product it would
     move the axes of the whole array in memory.
     """
     rows, size = matrix.shape
-    y = (matrix @ y.reshape(size, -1)).reshape(rows, size, -1)
+    y = jnp.matmul(matrix, y.reshape(size, -1)).reshape(rows, size, -1)
     batched = jnp.broadcast_to(matrix, (rows, rows, size))
     return jnp.einsum("rij,rjm->rim", batched, y)
 
 
-def _winograd(points: tuple[float, ...], outputs: int, taps: int) -> list[np.ndarray]:
+def _winograd(
+    points: tuple[float, ...], outputs: int, taps: int
+) -> list[NDArray[np.float32]]:
     """Toom and Cook's matrices of F(outputs, taps): to output, from kernel, from tile.
 
     Evaluating two polynomials at `points` and infinity, multiplying and interpolating
@@ -117,7 +120,7 @@ def _winograd(points: tuple[float, ...], outputs: int, taps: int) -> list[np.nda
     """
     size = outputs + taps - 1
 
-    def evaluate(length: int) -> np.ndarray:
+    def evaluate(length: int) -> NDArray[np.float64]:
         infinity = np.arange(length) == length - 1
         return np.vstack([np.vander(points, length, increasing=True), infinity])
 

@@ -4,6 +4,7 @@ Weights are plain pytrees: whoever trains them differentiates `score`.
 """
 
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -46,24 +47,23 @@ class CNN(nnx.Module):
         if keys is not None:
             x = jax.vmap(lambda image, key: self.dropout(image, rngs=key))(x, keys)
         x = x.mean(axis=(1, 2))
-        x = nnx.relu(self.dense1(x))
-        return self.dense2(x)
+        answers: jax.Array = self.dense2(nnx.relu(self.dense1(x)))
+        return answers
 
 
-def initial_weights(key: jax.Array) -> nnx.State:
+def initial_weights(key: jax.Array) -> Any:
     """The weights before the first step."""
     return nnx.state(CNN(nnx.Rngs(key)), nnx.Param)
 
 
-def logits(
-    weights: nnx.State, images: jax.Array, keys: jax.Array | None = None
-) -> jax.Array:
+def logits(weights: Any, images: jax.Array, keys: jax.Array | None = None) -> jax.Array:
     """What the network with these weights says of images, of shape (n, 10)."""
-    return nnx.merge(_GRAPH, weights)(images, keys)
+    network: CNN = nnx.merge(_GRAPH, weights)
+    return network(images, keys)
 
 
 def score(
-    weights: nnx.State,
+    weights: Any,
     images: jax.Array,
     labels: jax.Array,
     keys: jax.Array | None = None,
@@ -72,6 +72,18 @@ def score(
     answers = logits(weights, images, keys)
     losses = optax.softmax_cross_entropy_with_integer_labels(answers, labels)
     return losses, answers.argmax(axis=-1) == labels
+
+
+def score_sums(
+    weights: Any,
+    images: jax.Array,
+    labels: jax.Array,
+    counted: jax.Array,
+    keys: jax.Array | None = None,
+) -> jax.Array:
+    """The sums of both over the images that are counted."""
+    scores = jnp.stack(score(weights, images, labels, keys))
+    return scores @ counted.astype(jnp.float32)
 
 
 _GRAPH = nnx.graphdef(nnx.eval_shape(lambda: CNN(nnx.Rngs(0))))

@@ -32,7 +32,9 @@ def range_tests(
         test = partial(_one_test, images, optimizer, steps, batch_size)
         # one seed after the other: side by side, their different weights cost more
         curves = jax.jit(partial(jax.lax.map, test))(jnp.arange(seeds))
-        read = {rule: partial(suggest_lr, rule=rule) for rule in RULES}
+        read: dict[str, Callable[..., jax.Array]] = {
+            rule: partial(suggest_lr, rule=rule) for rule in RULES
+        }
         read["base_lr"] = lambda lrs, losses: suggest_bounds(lrs, losses)[0]
         results[name] = {
             "lrs": curves.lrs[0].tolist(),

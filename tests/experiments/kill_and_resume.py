@@ -1,7 +1,7 @@
 """Kills a run of experiments/fashion.py at random moments; it must not matter.
 
-    python tests/kill_and_resume.py            20 kills, some minutes
-    python tests/kill_and_resume.py --kills 4  a taste
+    python tests/experiments/kill_and_resume.py            20 kills, some minutes
+    python tests/experiments/kill_and_resume.py --kills 4  a taste
 
 trains once undisturbed and once killed with SIGKILL again and again, each time going on
 with --resume. Exits with 0 if parameters, optimizer states, history and figures of both
@@ -22,9 +22,12 @@ import threading
 import time
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import children
 import tiny_idx
 
-ROOT = Path(__file__).parents[2]
+PROGRAM = Path(__file__).parents[2] / "experiments" / "fashion.py"
 TRAIN, TEST = 640, 400  # evaluation is a good part of an epoch
 
 
@@ -40,18 +43,18 @@ def main() -> int:
         data, plain, killed = (Path(folder, n) for n in ("idx", "plain", "killed"))
         tiny_idx.write(data, train=TRAIN, test=TEST)
         started = time.perf_counter()
-        undisturbed = start(data, plain, epochs)
+        undisturbed = start_fashion(data, plain, epochs)
         undisturbed.communicate()
         print(f"undisturbed: {epochs} epochs, {time.perf_counter() - started:.1f} s")
 
         moments = collections.Counter()
         kinds = ["start", *["step or evaluation"] * 2, "checkpoint"]
         for number in range(1, args.kills + 1):
-            process = start(data, killed, epochs)
+            process = start_fashion(data, killed, epochs)
             epoch, moment = kill(process, killed, kinds[number % len(kinds)], rng)
             moments[moment] += 1
             print(f"kill {number:2}: {moment}, {epoch} epochs done", flush=True)
-        last = start(data, killed, epochs)
+        last = start_fashion(data, killed, epochs)
         printed, _ = last.communicate()
         print(next(line for line in printed.splitlines() if "esum" in line))
         print(", ".join(f"{n} x {moment}" for moment, n in moments.items()))
@@ -66,10 +69,10 @@ def main() -> int:
     return 1 if different else 0
 
 
-def start(data: Path, out: Path, epochs: int) -> subprocess.Popen:
+def start_fashion(data: Path, out: Path, epochs: int) -> subprocess.Popen:
     """The program with --resume, in a process of its own."""
-    command = [sys.executable, ROOT / "tests/tiny_idx.py", data]
-    command += [ROOT / "experiments/fashion.py", "--data-dir", data, "--out", out]
+    command = [sys.executable, tiny_idx.__file__, data]
+    command += [PROGRAM, "--data-dir", data, "--out", out]
     command += ["--epochs", str(epochs), "--batch-size", "16", "--resume"]
     # a program once compiled is taken from the cache by all later starts
     cache = {
@@ -77,7 +80,7 @@ def start(data: Path, out: Path, epochs: int) -> subprocess.Popen:
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "JAX_NUM_CPU_DEVICES": "2",
     }
-    return subprocess.Popen(
+    return children.start(
         command,
         env=os.environ | cache,
         text=True,
@@ -136,9 +139,9 @@ def compare(plain: Path, killed: Path, epochs: int) -> list[str]:
     """The names of all that two finished runs do not have in common."""
     import jax
     import numpy as np
-    import optax
+
     from lab.checkpoints import Checkpoints
-    from lab.training import initial_state
+    from lab.training import start
     from lab.tutorial.settings import Settings
 
     figures, states = [], []
@@ -148,9 +151,10 @@ def compare(plain: Path, killed: Path, epochs: int) -> list[str]:
         results.pop("seconds")
         figures.append(results)
         settings = Settings(epochs, 16, 1, TRAIN)
-        arms = {arm: optax.sgd(rate) for arm, rate in settings.arms.items()}
+        arms = {name: arm.optimizer for name, arm in settings.arms.items()}
         checkpoints = Checkpoints(out / "checkpoints", settings.trajectory)
-        states.append(checkpoints.latest(initial_state(arms, 1), epochs))
+        runs = checkpoints.latest(start(arms, 1), epochs)
+        states.append((runs.history.figures, runs.state))
     different = [name for name in figures[0] if figures[0][name] != figures[1][name]]
     for path, leaf in jax.tree_util.tree_leaves_with_path(states[0]):
         other = dict(jax.tree_util.tree_leaves_with_path(states[1]))[path]

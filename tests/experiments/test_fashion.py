@@ -3,14 +3,14 @@
 import io
 import json
 
-import fashion
 import numpy as np
 import pytest
-from lab.tutorial import tables as report
 import tiny_idx
-from lab.data.sources import FashionMNIST
 from rich.console import Console
-from lab.training import METRICS
+
+import fashion
+from lab import program
+from lab.history import METRICS, History
 from lab.tutorial.settings import PUBLISHED, Settings
 
 DRAWN = ("accuracy", "losses", "modes", "schedule_10", "schedule_100")
@@ -25,7 +25,7 @@ def finished(tmp_path_factory):
     idx, out = folder / "idx", folder / "out"
     console = Console(file=io.StringIO(), width=200)
     with tiny_idx.official(idx, train=70, test=30), pytest.MonkeyPatch.context() as m:
-        m.setattr(fashion, "Console", lambda **_: console)
+        m.setattr(program, "Console", lambda **_: console)
         arguments = [*SMALL, "--data-dir", str(idx), "--out", str(out)]
         assert fashion.main([*arguments, "--tensorboard"]) == 0
     return out, console.file.getvalue()
@@ -42,6 +42,12 @@ def test_a_run_leaves_the_pictures_and_the_json(finished):
     for path in out.glob("*.png"):
         assert path.read_bytes().startswith(b"\x89PNG")
     assert not list(out.glob(".*"))
+
+
+def test_it_says_where_the_data_come_from(finished):
+    out, printed = finished
+    idx = out.with_name("idx")
+    assert printed.startswith(f"Data: IDX files in {idx}; prepared in {idx}")
 
 
 def test_each_arm_has_a_line_an_epoch_beside_the_published_figures(finished):
@@ -122,7 +128,7 @@ def test_wrong_arguments_are_refused_before_anything_else(wrong, message, capsys
 def test_an_unwritable_folder_fails_before_the_data_is_read(
     tmp_path, monkeypatch, capsys
 ):
-    monkeypatch.setattr(fashion.processes, "load", None)
+    monkeypatch.setattr(fashion, "load", None)
     (tmp_path / "file").touch()
     assert fashion.main(["--out", str(tmp_path / "file")]) == 1
     assert str(tmp_path / "file") in capsys.readouterr().err
@@ -143,39 +149,12 @@ def test_nothing_to_redraw_is_said(tmp_path, capsys):
     assert "is not a results file" in capsys.readouterr().err
 
 
-def test_clr_takes_a_third_of_sgds_way():
-    """The sums of rates that explain why CLR loses: 31.1 against 93.8."""
-    settings = Settings()
-    sums = report.rate_sums(settings.arms, 10 * settings.updates_per_epoch)
-    np.testing.assert_allclose(sums["SGD"], 93.80, atol=0.01)
-    np.testing.assert_allclose(sums["CLR"], 31.1, atol=0.05)
-
-
 def test_what_a_run_of_a_billion_epochs_did_is_kept():
     """Only what is done is counted: Ctrl-C is how such a run ends."""
     settings = Settings(epochs=10**9, train_images=129)
-    data = FashionMNIST(*[np.zeros(0)] * 4, "")
-    results = fashion.collect(settings, data, np.ones((2, 1, 2, 4)), {})
+    history = History(("SGD", "CLR"), np.ones((2, 1, 2, 4)))
+    results = fashion.collect(settings, "", history, {})
     assert results["rate_sums"]["SGD"] == pytest.approx(0.01 * 2 * 3)
-
-
-def test_the_schedule_is_the_tutorials():
-    """Its own formula at every step that Keras ran, in float64."""
-    step = np.arange(9380)
-    cycle = np.floor(1 + step / (2 * 2 * 937))
-    x = np.abs(step / (2 * 937) - 2 * cycle + 1)
-    rate = 1e-4 + (1e-2 - 1e-4) * np.maximum(0, 1 - x) / 2 ** (cycle - 1)
-    np.testing.assert_allclose(Settings().arms["CLR"](step), rate, rtol=1e-6)
-
-
-def test_diverged_arms_are_named():
-    history = {
-        "SGD": {"loss": [[1.0, None], [1.0, 0.5]]},
-        "CLR": {"loss": [[1.0, 0.5], [1.0, 0.5]]},
-    }
-    (line,) = report.diverged({"history": history})
-    assert line.startswith("SGD DIVERGED")
-    assert "[0]" in line
 
 
 def test_help_teaches(capsys):

@@ -14,33 +14,39 @@ import sys
 import time
 from pathlib import Path
 
-from lab import checkpoints
-import fashion
+import children
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 import tiny_idx
-from lab.tutorial.pictures import draw_all
+
+import fashion
+from clr_optax import clr_schedule
+from lab import checkpoints
+from lab.arms import Arm
+from lab.history import History, Runs
 from lab.training import Epoch, State
+from lab.tutorial.pictures import draw_all
 from lab.tutorial.settings import Settings
 
-from clr_optax import clr_schedule
-
 PICTURES = 5
-PROGRAM = Path(__file__).parents[2] / "experiments" / "fashion.py"
 
 
 def state(number):
     return State({"w": jnp.full((2, 3), number, float)}, {"count": jnp.arange(2)})
 
 
-def trained(optimizers, data, *, epochs, resume, **_):
+def beginning(optimizers, seeds):
+    return Runs(History.empty(optimizers, seeds), state(0))
+
+
+def trained(optimizers, data, runs, *, epochs, **_):
     """In place of training: figures that tell the epoch."""
-    for number in range(resume[0] + 1 if resume else 1, epochs + 1):
-        figures = np.full((1, 4), 1 / number)
-        metrics = dict.fromkeys(optimizers, figures)
-        yield Epoch(number, metrics, state(number), 0.0, 0.0)
+    history = runs.history
+    for number in range(history.epochs + 1, epochs + 1):
+        history = history.add(np.full((len(optimizers), 4), 1 / number))
+        yield Epoch(Runs(history, state(number)), 0.0, 0.0)
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +60,7 @@ def run(idx, tmp_path, monkeypatch):
     """Runs the program without training or pictures; returns its exit code."""
     monkeypatch.setattr(fashion, "draw_all", lambda *_: None)
     monkeypatch.setattr(fashion, "train", trained)
-    monkeypatch.setattr(fashion, "initial_state", lambda *_: state(0))
+    monkeypatch.setattr(fashion, "start", beginning)
 
     def run(epochs, *arguments):
         out, data = str(tmp_path / "out"), str(idx)
@@ -77,10 +83,10 @@ def contents(out):
 def failing_at(epoch, error, original):
     """A Checkpoints.save that raises at an epoch."""
 
-    def save(self, number, *arguments):
-        if number == epoch:
+    def save(self, runs):
+        if runs.history.epochs == epoch:
             raise error
-        return original(self, number, *arguments)
+        return original(self, runs)
 
     return save
 
@@ -88,7 +94,7 @@ def failing_at(epoch, error, original):
 def test_ctrl_c_in_a_step_keeps_what_is_finished(run, monkeypatch, capsys):
     def interrupted(*arguments, **named):
         for epoch in trained(*arguments, **named):
-            if epoch.number == 3:
+            if epoch.runs.history.epochs == 3:
                 raise KeyboardInterrupt
             yield epoch
 
@@ -117,10 +123,10 @@ def test_a_full_disk_spares_the_checkpoints_before_it(run, monkeypatch, capsys):
     """Files can't grow past 100 bytes from epoch 3 on, as if the disk were full."""
     original = checkpoints.Checkpoints.save
 
-    def save(self, number, *arguments):
-        if number == 3:
+    def save(self, runs):
+        if runs.history.epochs == 3:
             resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
-        return original(self, number, *arguments)
+        return original(self, runs)
 
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     assert run(2) == 0
@@ -144,7 +150,7 @@ def test_a_full_disk_spares_the_checkpoints_before_it(run, monkeypatch, capsys):
 def test_a_folder_that_vanishes_is_a_clear_error(run, monkeypatch, capsys):
     def vanishing(*arguments, **named):
         for epoch in trained(*arguments, **named):
-            if epoch.number == 2:
+            if epoch.runs.history.epochs == 2:
                 shutil.rmtree(run.out)
             yield epoch
 
@@ -178,8 +184,10 @@ def test_results_are_replaced_whole_or_not_at_all(run, monkeypatch, capsys, name
 
 def test_an_arm_that_diverges_is_reported_and_stops_no_other(idx, tmp_path, capsys):
     """With real training: a rate of 1e30 is too much for any loss."""
-    arms = {"SGD": optax.constant_schedule(0.01)}
-    arms["CLR"] = clr_schedule(1e30, 1e30, 2)
+    arms = {
+        "SGD": Arm("slow", "baseline", optax.constant_schedule(0.01)),
+        "CLR": Arm("too fast", "cyclical", clr_schedule(1e30, 1e30, 2)),
+    }
     out = tmp_path / "out"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Settings, "arms", arms)
@@ -195,15 +203,11 @@ def test_an_arm_that_diverges_is_reported_and_stops_no_other(idx, tmp_path, caps
 
 
 @pytest.mark.slow
-def test_ctrl_c_ends_a_real_run_in_seconds(tmp_path):
+def test_ctrl_c_ends_a_real_run_in_seconds(tmp_path, start_fashion):
     """An epoch takes long here; the signal comes in the middle of the second."""
     data, out = tmp_path / "idx", tmp_path / "out"
     tiny_idx.write(data, train=8000, test=100)
-    command = [sys.executable, tiny_idx.__file__, data, PROGRAM, "--data-dir", data]
-    command += ["--epochs", "50", "--seeds", "2", "--out", out]
-    process = subprocess.Popen(
-        command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
+    process = start_fashion(data, "--epochs", "50", "--seeds", "2", "--out", out)
     for line in process.stdout:
         if line.startswith("epoch  1/50  CLR"):
             break
@@ -222,6 +226,8 @@ def test_ctrl_c_ends_a_real_run_in_seconds(tmp_path):
 def test_kills_at_random_moments_change_nothing():
     script = Path(__file__).with_name("kill_and_resume.py")
     command = [sys.executable, script, "--kills", "4"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "bit-identical after 4 kills" in done.stdout
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    process = children.start(command, text=True, **pipes)
+    printed, _ = process.communicate()
+    assert process.returncode == 0, printed
+    assert "bit-identical after 4 kills" in printed

@@ -6,11 +6,11 @@ import json
 import sys
 from pathlib import Path
 
-from lab.data import sources as dataset
-from lab.data import files as idx_files
 import numpy as np
 import pytest
 import tiny_idx
+
+from lab.data import files, load
 
 FILE = Path(__file__).parents[2] / "experiments" / "fashion.ipynb"
 PICTURES = 5
@@ -84,8 +84,8 @@ def test_the_notebook_runs(tmp_path, monkeypatch):
     (kernel / "kernel.json").write_text(json.dumps(spec))
     tiny_idx.write(tmp_path, train=650, test=32)
     brighten(tmp_path)
-    monkeypatch.setattr(idx_files, "FILES", tiny_idx.files_in(tmp_path))
-    dataset.load(tmp_path)
+    monkeypatch.setattr(files, "FILES", tiny_idx.files_in(tmp_path))
+    load(tmp_path)
     monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
     monkeypatch.setenv("EPOCHS", "1")

@@ -4,14 +4,16 @@ import json
 
 import jax.numpy as jnp
 import numpy as np
-from lab import devices as processes
-from lab.superconvergence import protocol
 import pytest
-from lab import range_tests
+from made_data import numbered
+
 import superconvergence
-from lab.superconvergence.protocol import GRID, MOMENTA, SHAPES
-from lab.superconvergence.tables import draw_all, summary
-from test_protocol import numbered
+from lab import range_tests, stages
+from lab.history import History, Runs
+from lab.superconvergence import protocol
+from lab.superconvergence.pictures import draw_all
+from lab.superconvergence.settings import GRID, MOMENTA, SHAPES
+from lab.superconvergence.tables import summary
 from lab.training import Epoch, State
 
 ARGS = ["--epochs", "1", "3", "--trial-epochs", "1", "--seeds", "2"]
@@ -25,17 +27,17 @@ class Training:
     def __init__(self):
         self.calls, self.stop_after, self.diverging = [], None, ()
 
-    def __call__(self, optimizers, data, *, seeds, epochs, batch_size, resume=None):
+    def __call__(self, optimizers, data, runs, *, epochs, batch_size):
+        history, seeds = runs.history, runs.history.seeds
         self.calls.append((tuple(optimizers), data, seeds, epochs))
-        done = resume[0] if resume else 0
-        for number in range(done + 1, epochs + 1):
+        for number in range(history.epochs + 1, epochs + 1):
             if self.stop_after == 0:
                 raise KeyboardInterrupt
             if self.stop_after:
                 self.stop_after -= 1
-            metrics = {arm: self.figures(arm, seeds, number) for arm in optimizers}
-            state = initial_state(optimizers, seeds)
-            yield Epoch(number, metrics, state, 0.5, 0.0)
+            figures = [self.figures(arm, seeds, number) for arm in optimizers]
+            history = history.add(np.stack(figures))
+            yield Epoch(Runs(history, runs.state), 0.5, 0.25)
 
     def figures(self, arm, seeds, number):
         accuracy = 0.5 + 0.01 * number + 0.001 * np.arange(seeds)
@@ -45,11 +47,12 @@ class Training:
         return np.stack([loss, accuracy, loss, accuracy], axis=1).astype(np.float32)
 
 
-def initial_state(optimizers, seeds):
-    return State({"w": jnp.zeros(len(optimizers) * seeds)}, {"count": jnp.zeros(1)})
+def beginning(optimizers, seeds):
+    state = State({"w": jnp.zeros(len(optimizers) * seeds)}, {"count": jnp.zeros(1)})
+    return Runs(History.empty(optimizers, seeds), state)
 
 
-def known_range_tests(data, *, seeds, steps, batch_size):
+def known_range_tests(images, *, seeds, steps, batch_size):
     lrs, losses = np.geomspace(1e-5, 10, steps), np.ones((seeds, steps))
     read = dict.fromkeys(range_tests.RULES, range_tests.spread(np.full(seeds, 0.125)))
     read["base_lr"] = range_tests.spread(np.full(seeds, 0.03125))
@@ -61,13 +64,13 @@ def known_range_tests(data, *, seeds, steps, batch_size):
 @pytest.fixture
 def training(monkeypatch):
     training = Training()
-    monkeypatch.setattr(protocol, "train", training)
-    monkeypatch.setattr(protocol, "initial_state", initial_state)
+    monkeypatch.setattr(stages, "train", training)
+    monkeypatch.setattr(stages, "start", beginning)
     monkeypatch.setattr(protocol, "range_tests", known_range_tests)
     cost = {"steps": 20, "ratio": 1.0}
     monkeypatch.setattr(protocol, "cost_ratio", lambda *_, **__: cost)
     monkeypatch.setattr(superconvergence, "draw_all", lambda *_: None)
-    monkeypatch.setattr(processes, "load", lambda _: numbered(480, 60))
+    monkeypatch.setattr(superconvergence, "load", lambda _: numbered(480, 60))
     return training
 
 
@@ -85,12 +88,13 @@ def test_choices_see_validation_images_only_and_finals_the_test_images(
     *choices, short, long = training.calls
     data = numbered(480, 60)
     for arms, seen, seeds, epochs in choices:
-        assert seen.test_labels.max() < 480
-        assert not np.isin(seen.test_labels, seen.train_labels).any()
+        assert seen.test.labels.max() < 480
+        assert not np.isin(seen.test.labels, seen.train.labels).any()
         assert (seeds, epochs) == (1, 3 if len(arms) == len(GRID) else 1)
     for _, seen, seeds, _ in (short, long):
-        np.testing.assert_array_equal(seen.test_labels, data.test_labels)
-        np.testing.assert_array_equal(seen.train_labels, choices[0][1].train_labels)
+        np.testing.assert_array_equal(seen.test.labels, data.test.labels)
+        kept = choices[0][1].train.labels
+        np.testing.assert_array_equal(seen.train.labels, kept)
         assert seeds == 2
     assert [len(arms) for arms, *_ in training.calls] == [
         len(GRID),
@@ -146,6 +150,13 @@ def test_ctrl_c_keeps_what_is_finished_and_resume_ends_alike(
     assert len(training.calls) == 4 - sum(epochs >= done for done in (3, 4, 5))
     for name in ("choices", "final", "range_test", "tuning_steps"):
         assert results[name] == expected[name]
+    # of each session a half for an epoch, and a quarter for compiling
+    lengths = {"fixed rates": 3, "CLR shapes": 1, "final 1 epoch": 1}
+    lengths["final 3 epochs"] = 3
+    assert results["seconds"].keys() == lengths.keys()
+    for stage, length in lengths.items():
+        extra = results["seconds"][stage] - (0.5 * length + 0.25)
+        assert extra in (0, 0.25)
 
 
 def test_an_unfinished_run_is_not_overwritten(training, tmp_path, capsys):
@@ -185,8 +196,10 @@ def test_a_diverged_arm_is_reported_and_stops_no_other(training, tmp_path, capsy
 def test_range_tests_that_cannot_be_read_end_the_run(
     training, monkeypatch, tmp_path, capsys
 ):
-    def flat(data, *, seeds, steps, batch_size):
-        tests = known_range_tests(data, seeds=seeds, steps=steps, batch_size=batch_size)
+    def flat(images, *, seeds, steps, batch_size):
+        tests = known_range_tests(
+            images, seeds=seeds, steps=steps, batch_size=batch_size
+        )
         nothing = range_tests.spread(np.full(seeds, np.nan))
         return {
             name: test | {"suggestions": {"base_lr": nothing, "smith": nothing}}

@@ -1,6 +1,6 @@
 """Tiny valid IDX files, and a way to run a program on them.
 
-    python tests/tiny_idx.py FOLDER experiments/fashion.py --data-dir FOLDER ...
+    python tests/experiments/tiny_idx.py FOLDER PROGRAM --data-dir FOLDER ...
 
 runs the program as the command line would, with the files of FOLDER for official ones.
 """
@@ -17,13 +17,13 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "experiments"))
 
-from lab.data import files as idx_files
+from lab.data import files
 
 
 def write(
     folder: Path, train: int = 64, test: int = 32, seed: int = 0
-) -> dict[str, idx_files.Idx]:
-    """Writes the four .gz files; returns what idx_files.FILES must be for them.
+) -> dict[str, files.Idx]:
+    """Writes the four .gz files; returns what files.FILES must be for them.
 
     Each of the ten classes has its own picture, which shows through noise, so that a
     model can learn them.
@@ -42,22 +42,22 @@ def write(
 @contextlib.contextmanager
 def official(folder: Path, **rows: int) -> Iterator[Path]:
     """Writes the four files, which count as the official ones inside the context."""
-    kept, idx_files.FILES = idx_files.FILES, write(folder, **rows)
+    kept, files.FILES = files.FILES, write(folder, **rows)
     try:
         yield folder
     finally:
-        idx_files.FILES = kept
+        files.FILES = kept
 
 
-def files_in(folder: Path) -> dict[str, idx_files.Idx]:
-    """Returns what idx_files.FILES must be for the .gz files of a folder."""
-    files = {}
-    for name in idx_files.FILES:
+def files_in(folder: Path) -> dict[str, files.Idx]:
+    """Returns what files.FILES must be for the .gz files of a folder."""
+    found = {}
+    for name in files.FILES:
         raw = gzip.decompress((folder / f"{name}.gz").read_bytes())
         shape = np.frombuffer(raw, ">u4", count=raw[3], offset=4)
         sha256 = hashlib.sha256(raw).hexdigest()
-        files[name] = idx_files.Idx(tuple(map(int, shape)), sha256)
-    return files
+        found[name] = files.Idx(tuple(map(int, shape)), sha256)
+    return found
 
 
 def _write_file(path: Path, array: np.ndarray) -> None:
@@ -67,6 +67,6 @@ def _write_file(path: Path, array: np.ndarray) -> None:
 
 if __name__ == "__main__":
     _, folder, program, *arguments = sys.argv
-    idx_files.FILES = files_in(Path(folder))
+    files.FILES = files_in(Path(folder))
     sys.argv = [program, *arguments]
     runpy.run_path(program, run_name="__main__")

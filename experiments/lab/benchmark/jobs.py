@@ -8,63 +8,13 @@ tutorial's own stack and JAX do not fit into one environment.
 
 import importlib
 import json
-import os
-import subprocess
 import sys
 import time
-from pathlib import Path
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from lab import LabError
 from lab.benchmark.timing import repeat
-
-EXPERIMENTS = Path(__file__).parents[2]
-
-
-def job(name: str, python: str, **options: Any) -> dict[str, Any]:
-    """What a job measured in a process of its own.
-
-    Raises:
-        LabError: It failed.
-    """
-    return _measured(name, _ran(name, python, options))
-
-
-def peer_job(name: str, python: str, **options: Any) -> dict[str, Any] | None:
-    """The same of a peer; None, and a line that says so, where it is not installed."""
-    done = _ran(name, python, options)
-    # what a tfa that is too old for its TensorFlow says can be anything
-    missing = name == "tfa" or "Error: No module named" in _complaint(done)
-    if done.returncode and missing:
-        print(f"skipped {name}: {_complaint(done)}")
-        return None
-    return _measured(name, done)
-
-
-def _ran(
-    name: str, python: str, options: dict[str, Any]
-) -> subprocess.CompletedProcess[str]:
-    """The process of a job when it has ended."""
-    command = [python, "-m", "lab.benchmark.jobs", name, json.dumps(options)]
-    paths = [str(EXPERIMENTS), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
-    env = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
-    # an installed package has its bytecode; without it an import would compile
-    env.pop("PYTHONDONTWRITEBYTECODE", None)
-    return subprocess.run(command, capture_output=True, text=True, env=env, check=False)
-
-
-def _measured(name: str, done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
-    """What a job that did not fail printed."""
-    if done.returncode:
-        raise LabError(f"the job {name} failed: {_complaint(done)}")
-    measured: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return measured
-
-
-def _complaint(done: subprocess.CompletedProcess[str]) -> str:
-    """The last line of its errors, which names the exception."""
-    lines = done.stderr.strip().splitlines()
-    return lines[-1] if lines else f"exit code {done.returncode}"
 
 
 def ours(
@@ -168,10 +118,14 @@ def tfa(sizes: list[int]) -> dict[str, Any]:
     from tensorflow_addons.optimizers import Triangular2CyclicalLearningRate
 
     rate = Triangular2CyclicalLearningRate(1e-4, 1e-2, 1874)
+
+    def rates(step: Any) -> Any:
+        return rate(step).numpy()
+
     arrays = [tf.range(size, dtype=tf.float32) for size in sizes]
     return {
-        "eager": repeat(lambda: rate(1000).numpy(), 300),
-        "bulk": [repeat(lambda a=a: rate(a).numpy(), 5) for a in arrays],
+        "eager": repeat(partial(rates, 1000), 300),
+        "bulk": [repeat(partial(rates, array), 5) for array in arrays],
         "version": f"TensorFlow {tf.__version__}",
     }
 
@@ -184,7 +138,13 @@ def imports(base: str, module: str) -> dict[str, Any]:
     return {"seconds": time.perf_counter() - started}
 
 
-JOBS = {"ours": ours, "keras": keras, "torch": torch, "tfa": tfa, "imports": imports}
+JOBS: dict[str, Callable[..., dict[str, Any]]] = {
+    "ours": ours,
+    "keras": keras,
+    "torch": torch,
+    "tfa": tfa,
+    "imports": imports,
+}
 
 if __name__ == "__main__":
     print(json.dumps(JOBS[sys.argv[1]](**json.loads(sys.argv[2]))))

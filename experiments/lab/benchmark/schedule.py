@@ -7,13 +7,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from numpy.typing import NDArray
 
 from clr_core import clr
 from clr_optax import clr_schedule
-from lab.benchmark.jobs import peer_job
-from lab.benchmark.tables import row
-from lab.benchmark.timing import paired, repeat
+from lab.benchmark.timing import paired, peer_job, repeat, row
 
+Floats = NDArray[np.floating[Any]]
 SCHEDULE = clr_schedule(1e-4, 1e-2, 1874, mode="triangular2")
 
 
@@ -31,12 +31,12 @@ def schedule_costs(count: int, peer_python: str) -> list[dict[str, Any]]:
     ours = eager(SCHEDULE)
     rows.append(row("one eager call", ours, "us", 1e6))
     peers = {"Optax cosine": eager(cosine), "Optax one-cycle": eager(onecycle)}
-    for name, seconds in {**peers, "tfa": tfa and tfa["eager"]}.items():
-        if seconds:
-            rows.append(row(f"one eager call, {name}", seconds, "us", 1e6, beside=ours))
-
+    if tfa:
+        peers["tfa"] = tfa["eager"]
+    for name, seconds in peers.items():
+        rows.append(row(f"one eager call, {name}", seconds, "us", 1e6, beside=ours))
     for k, size in enumerate(sizes):
-        rows += bulk_costs(size, {"tfa": tfa and tfa["bulk"][k]})
+        rows += bulk_costs(size, {"tfa": tfa["bulk"][k]} if tfa else {})
 
     updates = 1_000_000
     constant, ours = paired(
@@ -58,7 +58,7 @@ def schedule_costs(count: int, peer_python: str) -> list[dict[str, Any]]:
     return rows
 
 
-def bulk_costs(size: int, peers: dict[str, list[float] | None]) -> list[dict[str, Any]]:
+def bulk_costs(size: int, peers: dict[str, list[float]]) -> list[dict[str, Any]]:
     """So many steps in one call: ours, beside writing the array, and beside peers."""
     steps = jnp.arange(size)
     fill = jax.jit(lambda value: jnp.full(size, value, jnp.float32))
@@ -77,7 +77,6 @@ def bulk_costs(size: int, peers: dict[str, list[float] | None]) -> list[dict[str
         *(
             row(f"{what}, {name}", seconds, "ns", per_step, beside=ours)
             for name, seconds in {"NumPy": textbook, **peers}.items()
-            if seconds
         ),
     ]
 
@@ -96,8 +95,9 @@ def loop(schedule: optax.Schedule, updates: int) -> Any:
     return lambda: run(jnp.float32(1)).block_until_ready()
 
 
-def textbook_line(step: np.ndarray) -> np.ndarray:
+def textbook_line(step: Floats) -> Floats:
     """The paper's formula as everyone writes it."""
     cycle = np.floor(1 + step / (2 * 1874))
     x = np.abs(step / 1874 - 2 * cycle + 1)
-    return 1e-4 + (1e-2 - 1e-4) * np.maximum(0, 1 - x) / 2 ** (cycle - 1)
+    rate: Floats = 1e-4 + (1e-2 - 1e-4) * np.maximum(0, 1 - x) / 2 ** (cycle - 1)
+    return rate

@@ -96,7 +96,7 @@ def draw_accuracy(final: list[dict[str, Any]]) -> Figure:
         xlabel="Epochs",
         ylabel="Accuracy on the 10,000 test images",
     )
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.locator_params(axis="x", integer=True)
     axes.legend(loc="lower right")
     axes.grid(alpha=0.3)
     return figure

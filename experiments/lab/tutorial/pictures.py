@@ -112,4 +112,4 @@ def _draw_curve(
     )
     low, high = values.min(axis=0), values.max(axis=0)
     axes.fill_between(epochs, low, high, color=line.get_color(), alpha=0.2, linewidth=0)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.locator_params(axis="x", integer=True)

@@ -4,38 +4,41 @@ import gc
 import shutil
 import signal
 
-from lab import checkpoints
 import jax.numpy as jnp
 import numpy as np
 import pytest
+
+from lab import checkpoints
 from lab.checkpoints import CheckpointError, Checkpoints
+from lab.history import History, Runs
 from lab.training import State
 
 SETTINGS = {"batch_size": 16, "arms": {"SGD": "optax.sgd(0.01)"}}
 
 
-def state(epoch):
-    """A state like none of another epoch, with values that rounding would change."""
+def runs(epoch):
+    """Runs like none of another epoch, with values that rounding would change."""
     words = np.arange(6, dtype=np.uint32) * 0x01234567 + epoch
     weights = jnp.array(words.view(np.float32)).reshape(2, 3)
     special = jnp.array([[jnp.nan, -0.0, jnp.inf]] * 2, jnp.float32)
     counts = jnp.array([epoch, 2**31 - 1], jnp.int32)
-    return State({"weights": weights, "special": special}, {"count": counts})
-
-
-def history(epoch):
-    return np.full((1, 2, epoch, 4), np.pi / epoch, np.float32)
+    state = State({"weights": weights, "special": special}, {"count": counts})
+    figures = np.full((1, 2, epoch, 4), np.pi / max(1, epoch), np.float32)
+    return Runs(History(("SGD",), figures), state)
 
 
 def same(found, epoch):
-    number, restored, figures = found
-    assert number == epoch
-    for name, leaf in state(epoch).params.items():
-        assert np.asarray(restored.params[name]).tobytes() == np.asarray(leaf).tobytes()
-    count = restored.opt_state["count"]
-    np.testing.assert_array_equal(count, state(epoch).opt_state["count"])
-    assert figures.tobytes() == history(epoch).tobytes()
-    assert figures.shape == history(epoch).shape
+    expected = runs(epoch)
+    assert found.history.epochs == epoch
+    assert found.history.arms == expected.history.arms
+    for name, leaf in expected.state.params.items():
+        restored = np.asarray(found.state.params[name])
+        assert restored.tobytes() == np.asarray(leaf).tobytes()
+    count = found.state.opt_state["count"]
+    np.testing.assert_array_equal(count, expected.state.opt_state["count"])
+    figures = found.history.figures
+    assert figures.tobytes() == expected.history.figures.tobytes()
+    assert figures.shape == expected.history.figures.shape
 
 
 def open_(folder, **other):
@@ -48,7 +51,7 @@ def written(tmp_path_factory):
     folder = tmp_path_factory.mktemp("written") / "checkpoints"
     saver = open_(folder)
     for epoch in (1, 2, 3):
-        saver.save(epoch, state(epoch), history(epoch))
+        saver.save(runs(epoch))
     return folder
 
 
@@ -59,7 +62,7 @@ def folder(written, tmp_path):
 
 
 def test_what_was_saved_comes_back_bit_for_bit(written, capsys):
-    same(open_(written).latest(state(0), 3), 3)
+    same(open_(written).latest(runs(0), 3), 3)
     assert capsys.readouterr().out == ""
 
 
@@ -68,7 +71,7 @@ def test_the_last_two_are_kept(written):
 
 
 def test_an_empty_folder_has_nothing_to_resume(tmp_path):
-    assert open_(tmp_path / "new").latest(state(0), 3) is None
+    assert open_(tmp_path / "new").latest(runs(0), 3) is None
 
 
 def flipped(content):
@@ -86,7 +89,7 @@ def test_any_damaged_file_is_harmless_or_passed_over(folder, capfd, damage):
     for path in files:
         intact = path.read_bytes()
         path.write_bytes(damage(intact))
-        found = open_(folder).latest(state(0), 3)
+        found = open_(folder).latest(runs(0), 3)
         gc.collect()  # reads that were left under way would complain now
         printed, complaints = capfd.readouterr()
         assert complaints == ""
@@ -103,13 +106,13 @@ def test_any_damaged_file_is_harmless_or_passed_over(folder, capfd, damage):
 
 def test_a_lost_file_of_arrays_is_noticed(folder, capsys):
     shutil.rmtree(folder / "3" / "state")
-    same(open_(folder).latest(state(0), 3), 2)
+    same(open_(folder).latest(runs(0), 3), 2)
     assert "Passing over the checkpoint of epoch 3: " in capsys.readouterr().out
 
 
 def test_a_half_written_checkpoint_is_passed_over(folder, capsys):
     (folder / "3").rename(folder / "3.orbax-checkpoint-tmp")
-    same(open_(folder).latest(state(0), 3), 2)
+    same(open_(folder).latest(runs(0), 3), 2)
     expected = "Passing over the checkpoint of epoch 3: it is half written\n"
     assert capsys.readouterr().out == expected
 
@@ -118,41 +121,41 @@ def test_a_wrong_value_in_whole_files_is_noticed(folder, monkeypatch, capsys):
     """Files that Orbax takes for good: only our checksum tells."""
     saver = open_(folder)
     monkeypatch.setattr(checkpoints, "_checksum", lambda _: [0, 0, 0])
-    saver.save(4, state(4), history(4))
+    saver.save(runs(4))
     monkeypatch.undo()
-    same(open_(folder).latest(state(0), 4), 3)
+    same(open_(folder).latest(runs(0), 4), 3)
     assert "epoch 4: its checksum is wrong" in capsys.readouterr().out
 
 
 def test_what_was_passed_over_is_written_again(folder):
     (folder / "3" / "about" / "metadata").write_text("{")
     saver = open_(folder)
-    same(saver.latest(state(0), 3), 2)
-    saver.save(3, state(3), history(3))
-    same(open_(folder).latest(state(0), 3), 3)
+    same(saver.latest(runs(0), 3), 2)
+    saver.save(runs(3))
+    same(open_(folder).latest(runs(0), 3), 3)
 
 
 def test_a_run_with_all_checkpoints_damaged_starts_over(folder):
     for epoch in "23":
         (folder / epoch / "about" / "metadata").unlink()
     saver = open_(folder)
-    assert saver.latest(state(0), 3) is None
-    saver.save(1, state(1), history(1))
-    same(open_(folder).latest(state(0), 3), 1)
+    assert saver.latest(runs(0), 3) is None
+    saver.save(runs(1))
+    same(open_(folder).latest(runs(0), 3), 1)
 
 
 def test_other_settings_are_refused_by_name(folder):
     with pytest.raises(CheckpointError, match=r"batch_size was 16, is 32\. Give the"):
-        open_(folder, batch_size=32).latest(state(0), 3)
+        open_(folder, batch_size=32).latest(runs(0), 3)
     with pytest.raises(CheckpointError, match="seeds was None, is 5; size was"):
-        open_(folder, seeds=5, size=1).latest(state(0), 3)
+        open_(folder, seeds=5, size=1).latest(runs(0), 3)
 
 
 def test_more_epochs_than_asked_for_are_refused(folder):
     with pytest.raises(
         CheckpointError, match="has 3 epochs done, more than --epochs 2"
     ):
-        open_(folder).latest(state(0), 2)
+        open_(folder).latest(runs(0), 2)
 
 
 def test_starting_anew_spares_what_can_be_continued(folder):
@@ -160,12 +163,12 @@ def test_starting_anew_spares_what_can_be_continued(folder):
         CheckpointError, match="stopped after epoch 3: continue it with"
     ):
         open_(folder).start_anew(4)
-    same(open_(folder).latest(state(0), 3), 3)
+    same(open_(folder).latest(runs(0), 3), 3)
 
 
 def test_starting_anew_removes_what_is_finished(folder):
     open_(folder).start_anew(3)
-    assert open_(folder).latest(state(0), 3) is None
+    assert open_(folder).latest(runs(0), 3) is None
 
 
 def test_a_vanished_folder_is_an_error(folder):
@@ -174,7 +177,7 @@ def test_a_vanished_folder_is_an_error(folder):
     with pytest.raises(
         CheckpointError, match=r"epoch 4 could not be written .*vanished"
     ):
-        saver.save(4, state(4), history(4))
+        saver.save(runs(4))
     assert not folder.exists()
 
 
@@ -188,6 +191,6 @@ def test_ctrl_c_waits_until_a_checkpoint_is_whole(folder, monkeypatch):
 
     monkeypatch.setattr(saver.manager, "save", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        saver.save(4, state(4), history(4))
+        saver.save(runs(4))
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    same(open_(folder).latest(state(0), 4), 4)
+    same(open_(folder).latest(runs(0), 4), 4)

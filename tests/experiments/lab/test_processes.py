@@ -1,18 +1,13 @@
 """Two processes on the loopback address train as one; neither waits forever."""
 
 import json
-import os
 import socket
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import tiny_idx
 
 pytestmark = pytest.mark.slow
-PROGRAM = Path(__file__).parents[3] / "experiments" / "fashion.py"
 
 
 @pytest.fixture(scope="module")
@@ -23,31 +18,33 @@ def folder(tmp_path_factory):
     return folder
 
 
-def start(folder, out, epochs, processes, *arguments):
-    """So many processes, with a device each, as one run: their Popen objects."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        coordinator = f"127.0.0.1:{free.getsockname()[1]}"
-    data = folder / "idx"
-    command = [sys.executable, tiny_idx.__file__, data, PROGRAM, "--data-dir", data]
-    command += ["--epochs", str(epochs), "--batch-size", "18", "--out", folder / out]
-    environment = os.environ | {
-        "JAX_NUM_CPU_DEVICES": "1",
-        "JAX_COMPILATION_CACHE_DIR": str(folder / "cache"),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-    }
-    several = ["--coordinator", coordinator, "--num-processes", str(processes)]
-    return [
-        subprocess.Popen(
-            [*command, *arguments]
-            + ([*several, "--process-id", str(number)] if processes > 1 else []),
-            env=environment,
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-        for number in range(processes)
-    ]
+@pytest.fixture(scope="module")
+def start(folder, start_fashion):
+    """Starts so many processes, with a device each, as one run: their Popen objects."""
+
+    def start(out, epochs, processes, *arguments):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            coordinator = f"127.0.0.1:{free.getsockname()[1]}"
+        options = ["--epochs", str(epochs), "--batch-size", "18"]
+        options += ["--out", folder / out, *arguments]
+        environment = {
+            "JAX_NUM_CPU_DEVICES": "1",
+            "JAX_COMPILATION_CACHE_DIR": str(folder / "cache"),
+            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        }
+        several = ["--coordinator", coordinator, "--num-processes", str(processes)]
+        return [
+            start_fashion(
+                folder / "idx",
+                *options,
+                *([*several, "--process-id", str(number)] if processes > 1 else []),
+                **environment,
+            )
+            for number in range(processes)
+        ]
+
+    return start
 
 
 def finish(started):
@@ -66,16 +63,16 @@ def losses(folder, out):
 
 
 @pytest.fixture(scope="module")
-def alone(folder):
+def alone(folder, start):
     """One process, three epochs."""
-    finish(start(folder, "alone", 3, 1))
+    finish(start("alone", 3, 1))
     return losses(folder, "alone")
 
 
 @pytest.fixture(scope="module")
-def together(folder, alone):
+def together(alone, start):
     """Two processes, two epochs: what each printed."""
-    return finish(start(folder, "together", 2, 2))
+    return finish(start("together", 2, 2))
 
 
 def test_two_processes_give_the_history_of_one(folder, alone, together):
@@ -93,24 +90,24 @@ def test_only_process_0_speaks_and_writes_results(folder, together):
     assert not list((folder / "together").glob(".*"))
 
 
-def test_one_process_goes_on_after_two(folder, alone, together):
-    (printed,) = finish(start(folder, "together", 3, 1, "--resume"))
+def test_one_process_goes_on_after_two(folder, start, alone, together):
+    (printed,) = finish(start("together", 3, 1, "--resume"))
     assert "Resuming after epoch 2" in printed
     np.testing.assert_allclose(losses(folder, "together"), alone, rtol=1e-4, atol=0)
 
 
-def test_two_processes_go_on_after_one(folder, alone):
-    finish(start(folder, "grown", 1, 1))
-    printed, _ = finish(start(folder, "grown", 3, 2, "--resume"))
+def test_two_processes_go_on_after_one(folder, start, alone):
+    finish(start("grown", 1, 1))
+    printed, _ = finish(start("grown", 3, 2, "--resume"))
     assert "Resuming after epoch 1" in printed
     np.testing.assert_allclose(losses(folder, "grown"), alone, rtol=1e-4, atol=0)
 
 
 @pytest.mark.parametrize("victim", [0, 1])
-def test_a_killed_process_ends_the_other(folder, alone, victim):
+def test_a_killed_process_ends_the_other(start, alone, victim):
     """With an error, in less than a minute; what was finished can go on."""
     out = f"killed-{victim}"
-    processes = start(folder, out, 10_000, 2)
+    processes = start(out, 10_000, 2)
     for line in processes[0].stdout:
         if line.startswith("epoch     2/10000"):
             break

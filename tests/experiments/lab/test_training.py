@@ -6,11 +6,12 @@ import jax
 import numpy as np
 import optax
 import pytest
-from lab import training
-from lab.data.sources import FashionMNIST
 from flax import nnx
+from made_data import random_images
+from test_layers import plain
+
 from lab.network import CNN
-from test_network import plain
+from lab.training import start, train
 
 RATES = {
     "slow": optax.constant_schedule(0.01),
@@ -20,10 +21,7 @@ RATES = {
 
 @pytest.fixture(scope="module")
 def data():
-    rng = np.random.default_rng(0)
-    images = rng.integers(0, 256, (140, 28, 28), dtype=np.uint8)
-    labels = rng.integers(0, 10, 140)
-    return FashionMNIST(images[:90], labels[:90], images[90:], labels[90:], "")
+    return random_images(90, 50)
 
 
 def plain_epochs(rate, data, seed, epochs, batch_size):
@@ -44,17 +42,17 @@ def plain_epochs(rate, data, seed, epochs, batch_size):
         order_key, dropout_key = jax.random.split(
             jax.random.fold_in(jax.random.key(seed), epoch)
         )
-        order = jax.random.permutation(order_key, len(data.train_images))
+        order = jax.random.permutation(order_key, len(data.train.images))
         sums = np.zeros(2)
-        for start in range(0, len(order), batch_size):
-            batch = order[start : start + batch_size]
+        for first in range(0, len(order), batch_size):
+            batch = order[first : first + batch_size]
             keys = jax.vmap(partial(jax.random.fold_in, dropout_key))(batch)
-            images, labels = data.train_images[batch], data.train_labels[batch]
+            images, labels = data.train.images[batch], data.train.labels[batch]
             means, gradients = gradients_of(params, images, labels, keys)
             sums += len(batch) * np.array(means)
             updates, state = optimizer.update(gradients, state)
             params = optax.apply_updates(params, updates)
-        test = score(params, data.test_images, data.test_labels)
+        test = score(params, *data.test)
         figures.append([*sums / len(order), *test])
     return np.array(figures), params
 
@@ -63,16 +61,16 @@ def plain_epochs(rate, data, seed, epochs, batch_size):
 @pytest.mark.parametrize("batch_size", [40, 100])
 def test_training_equals_a_plain_loop(data, batch_size):
     optimizers = {name: optax.sgd(rate) for name, rate in RATES.items()}
-    epochs = list(
-        training.train(optimizers, data, seeds=2, epochs=2, batch_size=batch_size)
-    )
+    runs = start(optimizers, seeds=2)
+    *_, last = train(optimizers, data, runs, epochs=2, batch_size=batch_size)
     run = 0
-    for name, rate in RATES.items():
+    for arm, (name, rate) in enumerate(RATES.items()):
         for seed in range(2):
             figures, params = plain_epochs(rate, data, seed, 2, batch_size)
-            ours = [epoch.metrics[name][seed] for epoch in epochs]
+            ours = last.runs.history.figures[arm, seed]
+            assert last.runs.history.arms[arm] == name
             np.testing.assert_allclose(ours, figures, rtol=1e-5)
-            trained, expected = map(jax.tree.leaves, (epochs[-1].state.params, params))
+            trained, expected = map(jax.tree.leaves, (last.runs.state.params, params))
             for a, b in zip(trained, expected, strict=True):
                 np.testing.assert_allclose(a[run], b, atol=1e-6)
             run += 1

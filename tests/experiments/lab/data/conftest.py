@@ -3,9 +3,10 @@
 import shutil
 from pathlib import Path
 
-from lab.data import sources as dataset
 import pytest
 import tiny_idx
+
+from lab.data import load, prepared
 
 
 @pytest.fixture(scope="module")
@@ -16,15 +17,15 @@ def pristine(tmp_path_factory):
         tiny_idx.official(folder, train=21, test=13),
         pytest.MonkeyPatch.context() as it,
     ):
-        it.setattr(dataset, "BLOCK", 8)  # several records, the last one not full
+        it.setattr(prepared, "BLOCK", 8)  # several records, the last one not full
         yield folder
 
 
 @pytest.fixture(scope="module")
-def prepared(pristine, tmp_path_factory):
+def prepared_folder(pristine, tmp_path_factory):
     """A folder with nothing but a prepared copy; not to be changed for long."""
     folder = shutil.copytree(pristine, tmp_path_factory.mktemp("prepared") / "data")
-    dataset.load(folder)
+    load(folder)
     for path in folder.glob("*.gz"):
         path.unlink()
     return folder

@@ -7,10 +7,10 @@ import time
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
-from lab.data import files as idx_files
 import pytest
 from compare import assert_same_files
-from lab.data.files import DataError
+
+from lab.data import DataError, fetch, files
 
 
 @contextlib.contextmanager
@@ -31,8 +31,8 @@ class Quiet(SimpleHTTPRequestHandler):
 
 def test_download_gives_the_four_files(pristine, monkeypatch):
     with serve(partial(Quiet, directory=pristine)) as url:
-        monkeypatch.setattr(idx_files, "URL", url)
-        assert_same_files(idx_files.from_download(), idx_files.from_folder(pristine))
+        monkeypatch.setattr(files, "URL", url)
+        assert_same_files(fetch.from_download(), files.from_folder(pristine))
 
 
 class Cut(Quiet):
@@ -70,22 +70,22 @@ class Nonsense(Quiet):
     ],
 )
 def test_download_that_fails_names_the_address(pristine, monkeypatch, handler, fault):
-    monkeypatch.setattr(idx_files, "PATIENCE", 0.1)
+    monkeypatch.setattr(fetch, "PATIENCE", 0.1)
     with serve(handler) as url:
-        monkeypatch.setattr(idx_files, "URL", url)
+        monkeypatch.setattr(files, "URL", url)
         with pytest.raises(
             DataError, match=f"{url}train-images-idx3-ubyte.gz.*({fault})"
         ):
-            idx_files.from_download()
+            fetch.from_download()
 
 
 def test_download_does_not_wait_for_a_slow_name_server(pristine, monkeypatch):
     forever = threading.Event()
-    monkeypatch.setattr(idx_files, "PATIENCE", 0.1)
+    monkeypatch.setattr(fetch, "PATIENCE", 0.1)
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: forever.wait(30))
     start = time.monotonic()
     with pytest.raises(DataError, match=r"amazonaws.*: no answer in 0 seconds"):
-        idx_files.from_download()
+        fetch.from_download()
     assert time.monotonic() - start < 5
     forever.set()
 
@@ -99,7 +99,7 @@ def fake_commands(folder, monkeypatch, **scripts):
 
 
 def test_debian_package_is_fetched_and_unpacked(pristine, tmp_path, monkeypatch):
-    there = f".{idx_files.INSTALLED}"
+    there = f".{fetch.INSTALLED}"
     fake_commands(
         tmp_path,
         monkeypatch,
@@ -107,17 +107,17 @@ def test_debian_package_is_fetched_and_unpacked(pristine, tmp_path, monkeypatch)
         "touch dataset-fashion-mnist_1_all.deb;; esac",
         dpkg_deb=f"test -e $2 && mkdir -p {there} && cp {pristine}/* {there}",
     )
-    assert_same_files(idx_files.from_debian(), idx_files.from_folder(pristine))
+    assert_same_files(fetch.from_debian(), files.from_folder(pristine))
 
 
 def test_debian_failure_says_what_apt_said(tmp_path, monkeypatch):
     script = "echo E: Unable to locate package >&2; exit 100"
     fake_commands(tmp_path, monkeypatch, apt_get=script, dpkg_deb="")
     with pytest.raises(DataError, match="apt-get said: E: Unable to locate package"):
-        idx_files.from_debian()
+        fetch.from_debian()
 
 
 def test_without_apt_debian_is_no_source(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(DataError, match="no apt-get here"):
-        idx_files.from_debian()
+        fetch.from_debian()

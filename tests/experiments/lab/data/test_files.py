@@ -5,21 +5,21 @@ import gzip
 import shutil
 from pathlib import Path
 
-from lab.data import files as idx_files
 import numpy as np
 import pytest
 from compare import assert_same_files
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lab.data.files import DataError
 
-OFFICIAL = idx_files.FILES
+from lab.data import DataError, fetch, files
+
+OFFICIAL = files.FILES
 IMAGES, LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
 TEST_IMAGES, TEST_LABELS = "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"
 
 
 def test_files_are_read_as_idx_says(pristine):
-    arrays = idx_files.from_folder(pristine)
+    arrays = files.from_folder(pristine)
     raw = gzip.decompress((pristine / f"{TEST_IMAGES}.gz").read_bytes())
     assert arrays[IMAGES].shape == (21, 28, 28)
     assert arrays[LABELS].shape == (21,)
@@ -33,15 +33,15 @@ def test_unpacked_files_are_read_too(pristine, folder):
     for packed in folder.glob("t10k*.gz"):
         packed.with_suffix("").write_bytes(gzip.decompress(packed.read_bytes()))
         packed.unlink()
-    assert_same_files(idx_files.from_folder(folder), idx_files.from_folder(pristine))
+    assert_same_files(files.from_folder(folder), files.from_folder(pristine))
 
 
 @pytest.mark.skipif(
-    not idx_files.INSTALLED.is_dir(), reason="Debian's dataset-fashion-mnist is missing"
+    not fetch.INSTALLED.is_dir(), reason="Debian's dataset-fashion-mnist is missing"
 )
 def test_known_checksums_are_those_of_the_official_files(monkeypatch):
-    monkeypatch.setattr(idx_files, "FILES", OFFICIAL)
-    arrays = idx_files.from_folder(idx_files.INSTALLED)
+    monkeypatch.setattr(files, "FILES", OFFICIAL)
+    arrays = files.from_folder(fetch.INSTALLED)
     counts = np.bincount(arrays[LABELS]), np.bincount(arrays[TEST_LABELS])
     np.testing.assert_array_equal(counts, np.repeat([[6000], [1000]], 10, axis=1))
     assert arrays[IMAGES].mean() == pytest.approx(0.2860 * 255, abs=0.02)
@@ -96,7 +96,7 @@ def test_bad_file_is_named_with_its_fault_and_a_cure(folder, spoil, fault):
         f"^load needs an intact {IMAGES}, got {path}, which {fault}.*, fetch it again"
     )
     with pytest.raises(DataError, match=text):
-        idx_files.from_folder(folder)
+        files.from_folder(folder)
 
 
 def test_missing_files_are_named(folder):
@@ -105,12 +105,12 @@ def test_missing_files_are_named(folder):
         f"four IDX files in {folder}, got none named {LABELS} .*dataset-fashion-mnist"
     )
     with pytest.raises(DataError, match=text):
-        idx_files.from_folder(folder)
+        files.from_folder(folder)
 
 
 def test_missing_folder_is_named(tmp_path):
     with pytest.raises(DataError, match=r"got .*/nowhere .No such file or directory"):
-        idx_files.from_folder(tmp_path / "nowhere")
+        files.from_folder(tmp_path / "nowhere")
 
 
 @pytest.mark.parametrize("method", ["iterdir", "read_bytes"])
@@ -121,7 +121,7 @@ def test_missing_permission_is_named(pristine, monkeypatch, method):
     # Simulated: the superuser, who may run these tests, is never refused.
     monkeypatch.setattr(Path, method, refuse)
     with pytest.raises(DataError, match=f"{pristine}.*Permission denied.*permission"):
-        idx_files.from_folder(pristine)
+        files.from_folder(pristine)
 
 
 @settings(max_examples=150, deadline=None)
@@ -129,8 +129,8 @@ def test_missing_permission_is_named(pristine, monkeypatch, method):
 def test_any_flip_or_cut_gives_an_error_or_the_right_arrays(
     pristine, tmp_path_factory, data
 ):
-    expected = idx_files.from_folder(pristine)
-    name = data.draw(st.sampled_from(list(idx_files.FILES)))
+    expected = files.from_folder(pristine)
+    name = data.draw(st.sampled_from(list(files.FILES)))
     content = (pristine / f"{name}.gz").read_bytes()
     if data.draw(st.booleans(), label="unpacked"):
         content = gzip.decompress(content)
@@ -142,4 +142,4 @@ def test_any_flip_or_cut_gives_an_error_or_the_right_arrays(
     shutil.copytree(pristine, folder, dirs_exist_ok=True)
     (folder / f"{name}.gz").write_bytes(bad)
     with contextlib.suppress(DataError):
-        assert_same_files(idx_files.from_folder(folder), expected)
+        assert_same_files(files.from_folder(folder), expected)

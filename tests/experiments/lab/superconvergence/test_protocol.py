@@ -1,36 +1,33 @@
-"""The parts of the comparison: arms, tuning budget, data, range tests."""
+"""The parts of the comparison: arms, tuning budget, data."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from lab.superconvergence import protocol
 import pytest
-from lab import range_tests
-from lab.data.sources import FashionMNIST
 from hypothesis import example, given
 from hypothesis import strategies as st
-from lab.superconvergence.protocol import GRID, MOMENTA, ProtocolError, Settings, cyclical, split
+from made_data import numbered
 
-
-def numbered(train, test):
-    """A data set whose images say which they are, in two pixels and the label."""
-    images = np.zeros((train + test, 28, 28), np.uint8)
-    images[:, 0, 0], images[:, 0, 1] = np.divmod(np.arange(train + test), 256)
-    labels = np.arange(train + test, dtype=np.int32)
-    return FashionMNIST(
-        images[:train], labels[:train], images[train:], labels[train:], ""
-    )
+from lab.superconvergence.protocol import split
+from lab.superconvergence.settings import (
+    GRID,
+    MOMENTA,
+    ProtocolError,
+    Settings,
+    cyclical,
+    fixed,
+)
 
 
 def test_the_split_holds_a_twelfth_of_the_training_images():
     data = numbered(240, 30)
     parts = split(data)
-    assert (len(parts.train_images), len(parts.test_images)) == (220, 20)
-    labels = np.concatenate([parts.train_labels, parts.test_labels])
+    assert (len(parts.train.images), len(parts.test.images)) == (220, 20)
+    labels = np.concatenate([parts.train.labels, parts.test.labels])
     np.testing.assert_array_equal(np.sort(labels), np.arange(240))
-    images = np.concatenate([parts.train_images, parts.test_images])
-    np.testing.assert_array_equal(images, data.train_images[labels])
-    assert (split(data).test_labels == parts.test_labels).all()
+    images = np.concatenate([parts.train.images, parts.test.images])
+    np.testing.assert_array_equal(images, data.train.images[labels])
+    assert (split(data).test.labels == parts.test.labels).all()
 
 
 def test_tuning_is_counted_in_steps_and_cannot_favour_clr():
@@ -66,42 +63,10 @@ def test_a_cycle_and_its_tail_are_the_polygon_of_the_papers(steps, tail):
 
 def test_every_arm_has_one_structure_of_state():
     params = {"w": jnp.ones(3)}
-    arms = [protocol.fixed(*point) for point in GRID]
+    arms = [fixed(*point) for point in GRID]
     arms += [cyclical((0.1, 1), (1, 0.25), m, 100) for m in MOMENTA.values()]
     states = [arm.optimizer.init(params) for arm in arms]
     for state in states:
         assert jax.tree.structure(state) == jax.tree.structure(states[0])
         for leaf, first in zip(*map(jax.tree.leaves, (state, states[0])), strict=True):
             assert (leaf.dtype, leaf.shape) == (first.dtype, first.shape)
-
-
-def test_the_spread_leaves_out_what_could_not_be_read():
-    read = range_tests.spread(np.array([0.5, np.nan, 0.25, 1.0]))
-    assert (read["median"], read["lowest"], read["highest"], read["n"]) == (
-        0.5,
-        0.25,
-        1,
-        3,
-    )
-    assert np.isnan(range_tests.spread(np.full(2, np.nan))["median"])
-
-
-@pytest.mark.slow
-def test_range_tests_of_the_network(monkeypatch):
-    monkeypatch.setattr(
-        range_tests, "OPTIMIZERS", {"SGD": range_tests.OPTIMIZERS["SGD"]}
-    )
-    data = FashionMNIST(
-        *(a % 10 for a in numbered(48, 0)[:2]), *numbered(48, 0)[2:4], ""
-    )
-    (test,) = range_tests.range_tests(data, seeds=2, steps=20, batch_size=8).values()
-    assert (test["lrs"][0], test["lrs"][-1]) == (pytest.approx(1e-5), 10)
-    losses = np.array(test["losses"])
-    assert losses.shape == (2, 20)
-    np.testing.assert_allclose(losses[:, 0], np.log(10), rtol=0.1)
-    assert (losses[0] != losses[1]).all()
-    assert set(test["suggestions"]) == {*range_tests.RULES, "base_lr"}
-    cost = range_tests.cost_ratio(data, steps=2, batch_size=8, repeats=2)
-    assert len(cost["plain_seconds"]) == len(cost["range_test_seconds"]) == 2
-    ratios = np.divide(cost["range_test_seconds"], cost["plain_seconds"])
-    assert cost["ratio"] == np.median(ratios)

@@ -5,10 +5,12 @@ import contextlib
 import io
 from pathlib import Path
 
-import fashion
 import hypothesis.strategies as st
 import pytest
 from hypothesis import example, given, settings
+
+import fashion
+from lab.program import positive
 
 NUMBERS = ("--epochs", "--batch-size", "--seeds", "--num-processes")
 OTHERS = ("--out", "--data-dir", "--coordinator", "--process-id")
@@ -75,7 +77,7 @@ def test_good_numbers_arrive(epochs, batch_size, seeds):
 def test_anything_but_a_number_from_one_is_refused(value):
     text = str(value)
     with pytest.raises((argparse.ArgumentTypeError, ValueError)):
-        fashion.positive(text)
+        positive(text)
     args, code, errors = parse([f"--epochs={text}"])
     assert (args, code) == (None, 2)
     assert "argument --epochs: " in errors

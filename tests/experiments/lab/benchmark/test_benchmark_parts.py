@@ -1,0 +1,51 @@
+"""The benchmark's bookkeeping; what it measures is not for tests."""
+
+import sys
+
+import numpy as np
+import optax
+import pytest
+
+from lab import LabError
+from lab.benchmark import timing
+from lab.benchmark.schedule import SCHEDULE, loop, textbook_line
+
+
+def test_a_line_gives_median_spread_and_ratio():
+    line = timing.row("calls", [3e-6, 1e-6, 2e-6], "us", 1e6, beside=[4e-6])
+    assert timing.formatted(line) == ["calls", "2 us", "1 to 3", "0.5 times"]
+    alone = timing.row("epochs", [2.0])
+    assert timing.formatted(alone) == ["epochs", "2 s", "2 to 2", ""]
+
+
+def test_pairs_take_turns():
+    calls = []
+    timing.paired(lambda: calls.append("a"), lambda: calls.append("b"), 2)
+    assert "".join(calls) == "aabbaabb"
+
+
+def test_a_job_runs_in_a_process_of_its_own():
+    told = timing.job("imports", sys.executable, base="sys", module="json")
+    assert 0 <= told["seconds"] < 10
+
+
+def test_a_missing_peer_is_skipped_with_a_line(capsys):
+    options = {"base": "sys", "module": "no_such_package"}
+    assert timing.peer_job("imports", sys.executable, **options) is None
+    assert "skipped imports: ModuleNotFoundError" in capsys.readouterr().out
+
+
+def test_a_job_that_fails_is_an_error():
+    with pytest.raises(LabError, match=r"the job keras failed: .*wrong"):
+        timing.job("keras", sys.executable, wrong=1)
+
+
+def test_the_textbook_line_is_the_schedule():
+    steps = np.arange(0, 100_000, 7, dtype=np.float64)
+    expected = textbook_line(steps)
+    np.testing.assert_allclose(SCHEDULE(steps.astype(np.int32)), expected, rtol=1e-6)
+
+
+def test_the_loop_applies_the_rate_at_every_step():
+    rate, expected = optax.constant_schedule(0.5), 0.5**10
+    assert float(loop(rate, 10)()) == expected

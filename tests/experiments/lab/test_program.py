@@ -1,0 +1,118 @@
+"""What the programs do alike: errors, exit codes, results whole or not at all."""
+
+import errno
+import math
+import os
+
+import jax
+import pytest
+from matplotlib.figure import Figure
+
+import benchmark
+import fashion
+import superconvergence
+from lab import LabError, program
+from lab.checkpoints import CheckpointError
+from lab.data import DataError
+from lab.superconvergence.settings import ProtocolError
+
+PROGRAMS = [fashion, superconvergence, benchmark]
+OWN = [LabError, CheckpointError, DataError, ProtocolError]
+FOREIGN = [OSError, FileNotFoundError, jax.errors.JaxRuntimeError]
+
+
+def raising(error):
+    def run(*_, **__):
+        raise error
+
+    return run
+
+
+@pytest.mark.parametrize("module", PROGRAMS, ids=lambda module: module.__name__)
+@pytest.mark.parametrize("kind", OWN + FOREIGN)
+def test_every_program_ends_on_every_error_with_one_line_and_code_1(
+    monkeypatch, capsys, tmp_path, module, kind
+):
+    monkeypatch.setattr(module, "run", raising(kind("what to do")))
+    assert module.main(["--out", str(tmp_path)]) == 1
+    printed = capsys.readouterr()
+    assert printed.err == f"{module.__name__}.py: what to do\n"
+    assert printed.out == ""
+
+
+@pytest.mark.parametrize("module", PROGRAMS, ids=lambda module: module.__name__)
+def test_every_program_ends_on_ctrl_c_with_one_line_and_code_130(
+    monkeypatch, capsys, tmp_path, module
+):
+    monkeypatch.setattr(module, "run", raising(KeyboardInterrupt()))
+    assert module.main(["--out", str(tmp_path)]) == 130
+    printed = capsys.readouterr().err
+    assert printed.startswith(f"{module.__name__}.py: interrupted")
+    assert printed.count("\n") == 1
+
+
+def test_a_mistake_in_the_code_is_not_hidden():
+    for error in (ValueError, TypeError, KeyError, RuntimeError):
+        with pytest.raises(error):
+            program.exit_code("x", raising(error("")), interrupted="")
+
+
+@pytest.mark.parametrize("code", [0, 3])
+def test_a_run_that_ends_gives_its_own_code(code):
+    assert program.exit_code("x", lambda _: code, interrupted="") == code
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError, ValueError, jax.errors.JaxRuntimeError]
+)
+def test_processes_that_cannot_be_joined_are_one_line(
+    monkeypatch, capsys, tmp_path, error
+):
+    """Whatever JAX raises there: it documents nothing."""
+    monkeypatch.setattr(jax.distributed, "initialize", raising(error("nobody came")))
+    assert fashion.main(["--out", str(tmp_path), "--coordinator", "auto"]) == 1
+    printed = capsys.readouterr().err
+    assert printed == "fashion.py: the processes could not be joined: nobody came\n"
+
+
+def test_json_has_null_for_what_is_not_finite(tmp_path):
+    path = tmp_path / "results.json"
+    content = {"a": [1.5, math.nan, (math.inf, -math.inf)], "b": {"c": True}}
+    program.write_json(path, content)
+    expected = {"a": [1.5, None, [None, None]], "b": {"c": True}}
+    assert program.read_json(path) == expected
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda path: program.write_json(path, {}),
+        lambda path: program.save_figure(Figure(), path),
+    ],
+    ids=["json", "figure"],
+)
+def test_what_cannot_be_written_leaves_what_was_there(tmp_path, monkeypatch, write):
+    path = tmp_path / "file"
+    path.write_text("before")
+    full = raising(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+    monkeypatch.setattr(type(path), "write_text", full)
+    monkeypatch.setattr(Figure, "savefig", full)
+    with pytest.raises(LabError, match=r"file could not be written .No space left"):
+        write(path)
+    assert path.read_text() == "before"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_path_with_brackets_is_printed_as_it_is(capsys):
+    def run(console):
+        console.print("[bold]/:smile:")
+        return 0
+
+    program.exit_code("x", run, interrupted="")
+    assert capsys.readouterr().out == "[bold]/:smile:\n"
+
+
+def test_results_name_nobodys_home(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/someone")
+    assert program.portable("copy in /home/someone/data") == "copy in ~/data"
