@@ -7,7 +7,6 @@ import jax.numpy as jnp
 
 from clr_core._curve import BAND, Curve
 
-
 RISEN = 0.25
 
 

@@ -5,9 +5,9 @@ from clr_core._numbers import float_type as float_type
 from clr_core._numbers import is_single as is_single
 from clr_core._reading import reservations as reservations
 from clr_core._words import Anneal as Anneal
-from clr_core._words import check_word as check_word
 from clr_core._words import Mode as Mode
-from clr_core._words import refusal as refusal
 from clr_core._words import Rule as Rule
 from clr_core._words import ScaleMode as ScaleMode
 from clr_core._words import Spacing as Spacing
+from clr_core._words import check_word as check_word
+from clr_core._words import refusal as refusal
