@@ -26,6 +26,7 @@ def meshes():
     ]
 
 
+NO_MESH = jax.make_mesh((), (), axis_types=())
 TOPS = itertools.count(0.625, 0.5)
 OPTIONS = [{}, {"step_size_down": 4, "mode": "exp_range"}]
 OPTIONS += [{"scale_fn": lambda cycle: 1.0}]
@@ -106,7 +107,7 @@ def test_settings_may_change_between_calls():
     rate, want = fresh()
     for mesh in (None, *meshes()[:2], None):
         for x64 in (False, True, False):
-            with jax.set_mesh(mesh or jax.make_mesh((), ())), jax.enable_x64(x64):
+            with jax.set_mesh(mesh or NO_MESH), jax.enable_x64(x64):
                 assert rate() == want
                 assert rate().dtype == jnp.float32
                 assert jax.jit(lambda x: rate() + x)(0.0) == want
