@@ -1,5 +1,8 @@
 """The same rate in every mesh; `test_clr_again.py` runs this on four devices."""
 
+import functools
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -23,31 +26,40 @@ def meshes():
     ]
 
 
-def rate(step=5, **options):
-    return clr(step, 0.125, 0.625, 4, **options)
-
-
-WANT = 0.5
+NO_MESH = jax.make_mesh((), (), axis_types=())
+TOPS = itertools.count(0.625, 0.5)
 OPTIONS = [{}, {"step_size_down": 4, "mode": "exp_range"}]
 OPTIONS += [{"scale_fn": lambda cycle: 1.0}]
 
 
-@pytest.mark.parametrize("options", OPTIONS, ids=str)
-@pytest.mark.parametrize("jitted", [False, True])
-def test_a_python_step_is_at_home_in_every_mesh(options, jitted):
-    def scaled(x):
-        return rate(**options) * x
+def fresh(**options):
+    """Returns a rate that nobody asked for before, as a function, and its value."""
+    top = next(TOPS)
+    return functools.partial(clr, 5, 0.125, top, 4, **options), 0.75 * top + 0.03125
 
-    call = (lambda: jax.jit(scaled)(2.0)) if jitted else lambda: 2 * rate(**options)
-    assert call() == 2 * WANT
-    for mesh in [*meshes(), meshes()[0]]:
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+@pytest.mark.parametrize("first", range(len(meshes())))
+def test_a_python_step_is_at_home_in_every_mesh(options, first):
+    rate, want = fresh(**options)
+    for mesh in (meshes()[first], *meshes()):
         with jax.set_mesh(mesh):
-            assert call() == 2 * WANT
-            assert call() == 2 * WANT
-    assert call() == 2 * WANT
+            assert rate() == want
+    assert rate() == want
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_a_python_step_is_at_home_in_jit_in_every_mesh(options):
+    rate, want = fresh(**options)
+    for mesh in (*meshes(), meshes()[0]):
+        with jax.set_mesh(mesh):
+            assert jax.jit(lambda x: rate() * x)(2.0) == 2 * want
+            assert rate() == want
+    assert jax.jit(lambda x: rate() * x)(2.0) == 2 * want
 
 
 def test_the_rate_lives_where_the_mesh_is():
+    rate, _ = fresh()
     for mesh in meshes():
         with jax.set_mesh(mesh):
             assert rate().sharding.device_set == set(mesh.devices.flat)
@@ -57,6 +69,7 @@ def test_the_rate_lives_where_the_mesh_is():
 
 
 def test_the_rate_is_right_inside_shard_map():
+    rate, want = fresh()
     for mesh in (meshes()[0], meshes()[2], meshes()[5]):
         spec = jax.P("x")
         with jax.set_mesh(mesh):
@@ -64,18 +77,21 @@ def test_the_rate_is_right_inside_shard_map():
             scaled = jax.shard_map(
                 lambda x: rate() * x, mesh=mesh, in_specs=spec, out_specs=spec
             )
-            assert jax.jit(scaled)(ones).tolist() == [WANT] * 4
-            assert rate() == WANT
+            assert jax.jit(scaled)(ones).tolist() == [want] * 4
+            assert rate() == want
 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_sharded_steps_give_sharded_rates(mode):
+    def rates(steps):
+        return clr(steps, 0.125, 0.625, 4, mode=mode, gamma=0.5)
+
     steps = np.arange(8)
-    want = np.asarray(rate(steps, mode=mode, gamma=0.5))
+    want = np.asarray(rates(steps))
     for mesh in meshes()[:3]:
         sharding = jax.NamedSharding(mesh, jax.P("x"))
         with jax.set_mesh(mesh):
-            got = rate(jax.device_put(steps, sharding), mode=mode, gamma=0.5)
+            got = rates(jax.device_put(steps, sharding))
             assert got.sharding.is_equivalent_to(sharding, 1)
             np.testing.assert_array_equal(got, want)
 
@@ -84,17 +100,18 @@ def test_gradients_reach_the_bounds_in_every_mesh():
     slope = jax.value_and_grad(lambda top: clr(5, 0.125, top, 4))
     for mesh in meshes():
         with jax.set_mesh(mesh):
-            assert jax.jit(slope)(0.625) == (WANT, 0.75)
+            assert jax.jit(slope)(0.625) == (0.5, 0.75)
 
 
 def test_settings_may_change_between_calls():
+    rate, want = fresh()
     for mesh in (None, *meshes()[:2], None):
         for x64 in (False, True, False):
-            with jax.set_mesh(mesh or jax.make_mesh((), ())), jax.enable_x64(x64):
-                assert rate() == WANT
+            with jax.set_mesh(mesh or NO_MESH), jax.enable_x64(x64):
+                assert rate() == want
                 assert rate().dtype == jnp.float32
-                assert jax.jit(lambda x: rate() + x)(0.0) == WANT
+                assert jax.jit(lambda x: rate() + x)(0.0) == want
     jax.clear_caches()
-    assert rate() == WANT
+    assert rate() == want
     with jax.disable_jit():
-        assert rate() == WANT
+        assert rate() == want
