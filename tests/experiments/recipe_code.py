@@ -8,18 +8,33 @@ import numpy as np
 import pytest
 
 FILE = Path(__file__).parents[2] / "experiments" / "RECIPES.md"
+NUMBER = r"(\d+(?:\.\d+)?(?:e-?\d+)?)"
 SLOPES = [1.0, -2.0, 0.5]
 
 
-def code_of(heading: str) -> list[str]:
-    """Returns the code blocks under a heading, each on the lines where it stands."""
+def blocks(heading: str, language: str) -> list[str]:
+    """Returns the blocks of a language under a heading, on the lines where they are."""
     text = FILE.read_text()
     start = text.index(f"\n## {heading}\n")
     end = text.find("\n## ", start + 1)
-    blocks = list(re.finditer(r"```python\n(.*?)```", text[:end], re.DOTALL))
-    blocks = [block for block in blocks if block.start() > start]
-    assert blocks
-    return ["\n" * text[: b.start(1)].count("\n") + b.group(1) for b in blocks]
+    fences = re.compile(rf"```{language}\n(.*?)```", re.DOTALL)
+    found = list(fences.finditer(text, start, len(text) if end < 0 else end))
+    assert found
+    return ["\n" * text[: f.start(1)].count("\n") + f.group(1) for f in found]
+
+
+def code_of(heading: str) -> list[str]:
+    return blocks(heading, "python")
+
+
+def check_output(printed: str, heading: str, block: int = 0, rtol: float = 1e-5):
+    """Asserts that what was printed begins like a block of text under a heading."""
+    lines = blocks(heading, "text")[block].strip().splitlines()
+    shown = re.split(NUMBER, "\n".join(lines))
+    found = re.split(NUMBER, "\n".join(printed.splitlines()[: len(lines)]))
+    assert found[::2] == shown[::2]
+    numbers = [list(map(float, parts[1::2])) for parts in (found, shown)]
+    np.testing.assert_allclose(*numbers, rtol=rtol)
 
 
 def run(code: str, **names: object) -> dict:

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from recipe_code import code_of, run
+from recipe_code import check_output, code_of, run
 
 
 def cycle(steps, low, high, step_size):
@@ -13,9 +13,8 @@ def cycle(steps, low, high, step_size):
     return low + (high - low) * np.minimum(place, 2 * step_size - place) / step_size
 
 
-def printed(capsys) -> np.ndarray:
-    rows = capsys.readouterr().out.splitlines()
-    return np.array([row.split() for row in rows], float)
+def numbers(printed: str) -> np.ndarray:
+    return np.array([row.split() for row in printed.splitlines()], float)
 
 
 def test_the_state_tells_rate_and_momentum(capsys):
@@ -24,7 +23,9 @@ def test_the_state_tells_rate_and_momentum(capsys):
     steps = np.arange(120)
     momenta = cycle(steps, 0.95, 0.85, 50)
     expected = np.stack([steps, cycle(steps, 1e-3, 1e-1, 50), momenta], 1)
-    np.testing.assert_allclose(printed(capsys), expected, rtol=1e-6)
+    printed = capsys.readouterr().out
+    np.testing.assert_allclose(numbers(printed), expected, rtol=1e-5)
+    check_output(printed, "What is my rate now?")
 
 
 @pytest.mark.parametrize(
@@ -37,13 +38,16 @@ def test_the_state_of_a_chain_tells_the_rate(capsys, wrap):
     capsys.readouterr()
     names = run(chained, **names | {"optimizer": wrap(names["optimizer"])})
     expected = cycle(np.arange(20), 1e-3, 1e-1, 50)
-    np.testing.assert_allclose(printed(capsys)[:, 0], expected, rtol=1e-6)
+    printed = capsys.readouterr().out
+    np.testing.assert_allclose(numbers(printed)[:, 0], expected, rtol=1e-5)
+    check_output(printed, "What is my rate now?", 1)
     with pytest.raises(KeyError, match="multiple values for 'learning_rate'"):
         optax.tree_utils.tree_get(names["state"], "learning_rate")
 
 
-def test_cycles_follow_a_warm_up():
+def test_cycles_follow_a_warm_up(capsys):
     schedule = run(code_of("Warm-up, then cycles")[0])["schedule"]
+    check_output(capsys.readouterr().out, "Warm-up, then cycles")
     steps = np.arange(9000)
     expected = np.where(
         steps < 500, 1e-3 * steps / 500, cycle(steps - 500, 1e-3, 1e-2, 2000)
