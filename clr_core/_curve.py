@@ -1,128 +1,136 @@
-"""A range test's curve: cleaned of noise and spikes, and what each rule reads."""
+"""A range test's curve, cleaned of noise and spikes, and what is known about it."""
 
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 BAND = 0.1
 SMALLEST = 1e-30
 
 
 class Curve(NamedTuple):
-    """A curve cleaned: heights are 1 at the start, 0 at the lowest, 2 at most."""
+    """A curve cleaned: heights are 1 where it starts, 0 at its lowest point.
+
+    Attributes:
+        lrs: the rates.
+        raw: the losses in units of four, NaN from the first on that is not finite.
+        median: the running median of five of them.
+        height: the mean of the medians over a tenth of the points, as a share of the
+            fall, 2 behind the last point.
+        points: how many losses there are before the first that is not finite.
+        lowest: the index of the lowest height.
+        reach: half of the tenth.
+        start: the loss where the curve starts, in units of four.
+    """
 
     lrs: jax.Array
-    losses: jax.Array
+    raw: jax.Array
+    median: jax.Array
     height: jax.Array
     points: jax.Array
     lowest: jax.Array
     reach: jax.Array
-    facts: dict[str, jax.Array]
+    start: jax.Array
 
 
-def clean(lrs: jax.Array, losses: jax.Array) -> Curve:
+class Facts(NamedTuple):
+    """What decides whether a curve can be read; losses are in their own unit.
+
+    Attributes:
+        ordered: for each rate, whether it may stand where it stands.
+        points: how many losses there are before the first that is not finite.
+        start: the loss where the curve starts.
+        fall: how far it falls.
+        rise: how much higher it ends than it starts.
+        noise: the standard deviation of a single loss.
+        chance: the largest fall that noise alone may give.
+    """
+
+    ordered: jax.Array
+    points: jax.Array
+    start: jax.Array
+    fall: jax.Array
+    rise: jax.Array
+    noise: jax.Array
+    chance: jax.Array
+
+
+def clean(lrs: jax.Array, losses: jax.Array) -> tuple[Curve, Facts]:
+    """Returns the curve and the facts.
+
+    The start is the middle loss of the first third of the points before the lowest, so
+    that a few high losses, while a network settles, do not count.
+    """
     index = jnp.arange(lrs.size)
-    count = jnp.cumprod(jnp.isfinite(losses)).sum()
-    raw = jnp.where(index < count, losses / 4, jnp.nan)  # sums of four cannot overflow
+    points = jnp.cumprod(jnp.isfinite(losses).astype(index.dtype)).sum()
+    inside = index < points
+    raw = jnp.where(inside, losses / 4, jnp.nan)  # sums of four cannot overflow
+    reach = jnp.maximum(1, points // 20)
 
-    first = (index - 2).clip(0, jnp.maximum(count - 5, 0))
-    near = (first[:, None] + jnp.arange(5)).clip(0, lrs.size - 1)
+    first = (index - 2).clip(0, jnp.maximum(points - 5, 0))
+    near = (first[:, None] + jnp.arange(5)[None]).clip(0, lrs.size - 1)
     median = jnp.nanmedian(raw[near], axis=1)
-    start = jnp.nanmedian(jnp.where(index < jnp.maximum(5, count // 10), raw, jnp.nan))
-    noise = jnp.nanmedian(jnp.abs(raw[2:] - 2 * raw[1:-1] + raw[:-2])) / (
-        0.6745 * 6**0.5
-    )
     floor = jnp.nanmin(median)
+    early = jnp.where(inside, median, jnp.inf).argmin() // 3
+    early = jnp.maximum(jnp.maximum(early, 2 * reach + 1), 5)
+    start = jnp.nanmedian(jnp.where(index < early, raw, jnp.nan))
     span = jnp.where(start > floor, start - floor, 1)
 
-    height = jnp.where(index < count, ((median - floor) / span).clip(0, 2), 0)
-    sums = jnp.concatenate([jnp.zeros(1, height.dtype), jnp.cumsum(height)])
-    reach = jnp.maximum(1, count // 20)
-    half = jnp.minimum(index, count - 1 - index).clip(0, reach)
-    height = (sums[index + half + 1] - sums[index - half]) / (2 * half + 1)
-    height = jnp.where(index < count, height, jnp.inf)
+    rough = jnp.where(inside, ((median - floor) / span).clip(0, 2), 0)
+    half = jnp.minimum(index, points - 1 - index).clip(0, reach)
+    smooth = _means(rough, index - half, index + half + 1)
+    low = jnp.where(inside, smooth, jnp.inf).min()
+    height = (smooth - low) / jnp.maximum(1 - low, BAND)
+    height = jnp.where(inside, height, 2)
+    curve = Curve(lrs, raw, median, height, points, height.argmin(), reach, start)
 
-    low = height.min()
-    height = jnp.where(index < count, (height - low) / jnp.maximum(1 - low, BAND), 2)
-    order = jnp.concatenate([jnp.ones(1, bool), jnp.diff(lrs) > 0])
-    facts = {
-        "ordered": order & (lrs >= SMALLEST) & jnp.isfinite(lrs),
-        "count": count,
-        "start": 4 * start,
-        "fall": 4 * (start - floor) * (1 - low),
-        "noise": 4 * noise,
-    }
-    return Curve(lrs, raw, height, count, height.argmin(), reach, facts)
+    full = inside & (half == reach)
+    fall = (1 - jnp.where(full, smooth, jnp.inf).min()) * (start - floor)
+    rise = median[jnp.maximum(points - 1, 0)] - start
+    noise, chance = _noise((raw - floor).clip(None, 2 * span), reach)
+    order = jnp.concatenate([jnp.ones(1, bool), lrs[1:] > lrs[:-1]])
+    order &= (lrs >= SMALLEST) & jnp.isfinite(lrs)
+    losses = (4 * loss for loss in (start, fall, rise, noise, chance))
+    return curve, Facts(order, points, *losses)
 
 
-def _valley(curve: Curve) -> tuple[jax.Array, ...]:
-    index = jnp.arange(curve.height.size)
-    height = curve.height.clip(BAND, 1 - BAND)
+def _noise(raw: jax.Array, reach: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Returns the noise of a loss, and the largest fall that such noise may give.
 
-    def extend(lengths: jax.Array, i: jax.Array) -> tuple[jax.Array, None]:
-        before = (index < i) & (height > height[i])
-        return lengths.at[i].set(1 + jnp.where(before, lengths, 0).max()), None
-
-    lengths, _ = jax.lax.scan(extend, jnp.zeros_like(index), index)
-    end = jnp.where(index < curve.points, lengths, 0).argmax()
-    length = lengths[end] - 1
-    return (curve.lrs[end - length + length // 2],)
-
-
-def _slide(curve: Curve) -> tuple[jax.Array, ...]:
-    index, left, right = _sides(curve)
-    rise = curve.height[right] - curve.height[left]
-    slope = rise / jnp.maximum(right - left, 1) * curve.points / 100
-    width = jnp.maximum(1, (curve.points * 3) // 20)
-    alike = slope - slope[jnp.maximum(index - width, 0)] <= 0.005
-    alike &= (index >= width) & (index <= curve.lowest)
-    return (curve.lrs[jnp.where(alike, index - width, 0).max()],)
+    Noise is what second differences show, which a smooth curve hardly has. That of a
+    single loss, s, would leave s / sqrt(k) in a mean over k if one loss did not depend
+    on another; means over a twentieth of the points show whether it does. Noise that
+    drifts has more in them, and what drifts within a twentieth drifts farther over the
+    whole; so the more they exceed, the more is asked of the fall, up to 20 times
+    their own noise.
+    """
+    single = _spread(raw, jnp.ones_like(reach))
+    block = _spread(raw, reach)
+    size = reach.astype(raw.dtype)
+    excess = size * (block / jnp.maximum(single, jnp.finfo(raw.dtype).tiny)) ** 2
+    drift = jnp.maximum(excess / 2, 1) ** 1.5
+    chance = 7.5 * single / jnp.sqrt(2 * size + 3) * drift
+    return single, jnp.minimum(chance, 20 * block)
 
 
-def _steep(curve: Curve) -> tuple[jax.Array, ...]:
-    index, left, right = _sides(curve)
-    run = jnp.log(curve.lrs[right] / curve.lrs[left])
-    rise = curve.height[right] - curve.height[left]
-    slope = jnp.where(run > 0, rise / jnp.where(run > 0, run, 1), jnp.inf)
-    return (curve.lrs[jnp.where(index <= curve.lowest, slope, jnp.inf).argmin()],)
+def _spread(values: jax.Array, size: jax.Array) -> jax.Array:
+    """Returns the standard deviation of means over size values, by their differences.
+
+    It is a median over all places, so that a few spikes do not matter.
+    """
+    index = jnp.arange(values.size)
+    known = jnp.isfinite(values)
+    means = _means(jnp.where(known, values, 0), index, index + size)
+    last = values.size - 1
+    second, third = (index + size).clip(0, last), (index + 2 * size).clip(0, last)
+    bend = jnp.abs((means[index] - means[second]) - (means[second] - means[third]))
+    bend = jnp.where(index + 3 * size <= known.sum(), bend, jnp.nan)
+    return jnp.nanmedian(bend) / (0.6745 * 6**0.5)
 
 
-def _sides(curve: Curve) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Each index, and the two between which its slope is taken."""
-    index = jnp.arange(curve.height.size)
-    last = jnp.maximum(curve.points - 1, 0)
-    left = (index - curve.reach).clip(0, last)
-    return index, left, (index + curve.reach).clip(0, last)
-
-
-def _minimum(curve: Curve) -> tuple[jax.Array, ...]:
-    return (curve.lrs[curve.lowest] / 10,)
-
-
-def _smith(curve: Curve) -> tuple[jax.Array, ...]:
-    lrs, raw, height, points, lowest, _, facts = curve
-    index = jnp.arange(height.size)
-    end = jnp.where((index > lowest) & (height > BAND), index, points).min() - 1
-    unseen = jnp.maximum(lowest, points - 4)  # a median of five hides the last rise
-    low = jnp.nanmin(raw)
-    zero = jnp.where(low > 0, 0, 2 * low - facts["start"] / 4)
-    excess = raw - zero
-    tiny = np.finfo(excess.dtype).tiny
-    growth = jnp.sqrt(excess[1:] / jnp.maximum(excess[:-1], tiny)).clip(1, 10)
-    after = (index >= jnp.minimum(end, unseen)) & (index < points - 1)
-    limits = lrs[:-1] * (2 / (1 + growth))
-    limit = jnp.where(after[:-1] & (growth > 1), limits, lrs[end]).min()
-    max_lr = jnp.minimum(limit, lrs[end]) / 2
-    begin = jnp.where((index < lowest) & (height >= 1 - BAND), index, 0).max()
-    return jnp.minimum(lrs[begin], max_lr / 4), max_lr
-
-
-RULES = {
-    "valley": _valley,
-    "slide": _slide,
-    "steep": _steep,
-    "minimum": _minimum,
-    "smith": _smith,
-}
+def _means(values: jax.Array, begin: jax.Array, end: jax.Array) -> jax.Array:
+    """Returns the mean of values[begin:end] for each begin and end."""
+    sums = jnp.concatenate([jnp.zeros(1, values.dtype), jnp.cumsum(values)])
+    begin, end = begin.clip(0, values.size), end.clip(0, values.size)
+    return (sums[end] - sums[begin]) / jnp.maximum(end - begin, 1).astype(values.dtype)

@@ -1,5 +1,6 @@
 """What batches may be: stacked arrays, nothing at all, or anything that iterates."""
 
+import itertools
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -16,27 +17,28 @@ _WAYS = (
 )
 
 
-def source(batches: Any, wanted: int) -> tuple[Any, bool]:
-    """Returns batches as stacked arrays and True, or as an iterator and False."""
+def source(batches: Any, wanted: int) -> Any:
+    """Returns a ``Stream``, or a pytree of stacked arrays, or None as it is."""
     if batches is None:
-        return None, False
+        return None
     if isinstance(batches, Iterator):
-        return _Stream(batches), False
+        return Stream(batches)
     if isinstance(batches, list):
         _check_alike(batches)
-    elif _is_stacked(batches):
+        return Stream(batches)
+    if _is_stacked(batches):
         stacked = arrays("batches", batches)
         _check_stacked(stacked, wanted)
-        return stacked, True
-    elif isinstance(batches, str | bytes) or not _iterates(batches):
+        return stacked
+    if isinstance(batches, str | bytes) or not _iterates(batches):
         got = f"got batches of type {type(batches).__name__}"
         hint = "call it to get its batches" if callable(batches) else _WAYS
         rule = "batches as arrays or as an iterable"
         raise TypeError(refusal(_NAME, f"{rule}, {got}", hint))
-    return _Stream(batches), False
+    return Stream(batches)
 
 
-class _Stream(Iterator[Any]):
+class Stream(Iterator[Any]):
     """The batches of an iterable, which starts again where it can be.
 
     Attributes:
@@ -47,9 +49,17 @@ class _Stream(Iterator[Any]):
         self._batches = batches
         self._iterator = iter(batches)
         self._once = self._iterator is batches
+        self._waiting: list[Any] = []
         self.taken = 0
 
+    def first(self) -> Any:
+        """Returns the first batch, which will come again, or None without one."""
+        self._waiting = list(itertools.islice(self, 1))
+        return self._waiting[0] if self._waiting else None
+
     def __next__(self) -> Any:
+        if self._waiting:
+            return self._waiting.pop()
         try:
             batch = next(self._iterator)
         except StopIteration:

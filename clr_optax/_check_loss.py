@@ -63,8 +63,8 @@ def _pair(value: Any, form: str) -> tuple[Any, Any]:
 def _names(value: Any) -> str:
     """Returns what a value is, the parts of a tuple by name."""
     if isinstance(value, tuple | list):
-        return f"({', '.join(type(part).__name__ for part in value)})"
-    return type(value).__name__
+        return f"({', '.join(map(_names, value))})"
+    return "array" if isinstance(value, jax.Array) else type(value).__name__
 
 
 def _needs(rule: str, hint: str, got: str) -> str:

@@ -92,7 +92,7 @@ def _dispatched(
                 raise TypeError(_TRACED)
             if ys is None:
                 y = program.y
-                i, ys = program.start(length)
+                i, ys = program.start(leaves, length)
             elif y != program.y:
                 rule = "a loss_fn with aux of one shape for all batches"
                 raise TypeError(refusal("lr_range_test", rule, first=y, now=program.y))

@@ -6,7 +6,15 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import AxisType, NamedSharding
+
+from clr_optax._devices import (
+    Shardings,
+    keep_shardings,
+    mesh_of,
+    on_mesh,
+    shardings_of,
+    stacked_zeros,
+)
 
 Step = Callable[[Any, Any, Any], tuple[Any, Any, jax.Array]]
 
@@ -23,7 +31,7 @@ class Program:
         mapped: whether a tracer stands in its arguments or in what it closes over.
     """
 
-    def __init__(self, flat: Any, traced: Any, shardings: Any, *, mapped: bool):
+    def __init__(self, flat: Any, traced: Any, shardings: Shardings, *, mapped: bool):
         self.y = traced.out_info[1]
         self.convolves = _convolves(traced.jaxpr.jaxpr)
         self.mapped = mapped
@@ -32,7 +40,7 @@ class Program:
 
         def step(consts: Any, carry: Any, rest: Any) -> tuple[Any, Any, Any]:
             *out, stop = flat(consts, [*carry, *rest])
-            return _keep_sharding(out[:size], shardings), out[size:], stop
+            return keep_shardings(out[:size], shardings), out[size:], stop
 
         def once(
             consts: Any, carry: Any, i: Any, ys: Any, rest: Any
@@ -57,7 +65,7 @@ class Program:
         """Returns the program of a step, the one made before if there is one."""
         traced = jax.jit(step).trace(carry, given, batch)
         leaves, tree = jax.tree.flatten((carry, given, batch))
-        shardings = tuple(map(_sharding, jax.tree.leaves(carry)))
+        shardings = shardings_of(carry)
         inputs = len(traced.jaxpr.jaxpr.invars)  # what tracers it closes over as well
         if inputs == len(leaves) and not _tracers(leaves + traced.jaxpr.consts):
             return _kept(step, _Traced(traced), shardings)
@@ -67,10 +75,11 @@ class Program:
 
         return cls(flat, traced, shardings, mapped=True)
 
-    def start(self, length: int) -> tuple[jax.Array, list[jax.Array]]:
-        """Returns the count and the results before the first step."""
-        ys = [jnp.zeros((length, *y.shape), y.dtype) for y in jax.tree.leaves(self.y)]
-        return jnp.zeros((), jnp.int32), ys
+    def start(self, carry: Any, length: int) -> tuple[jax.Array, list[jax.Array]]:
+        """Returns the count and the results before the first step, beside the carry."""
+        mesh = mesh_of(carry)
+        i: jax.Array = on_mesh(mesh, jnp.zeros((), jnp.int32))
+        return i, [stacked_zeros(mesh, length, y) for y in jax.tree.leaves(self.y)]
 
     def once(self, carry: Any, i: Any, ys: Any, rest: Any) -> Any:
         """Returns carry, count and results after one step, and whether to stop."""
@@ -95,7 +104,7 @@ class _Traced:
 
 
 @functools.lru_cache(maxsize=8)
-def _kept(step: Step, traced: _Traced, shardings: tuple[Any, ...]) -> Program:
+def _kept(step: Step, traced: _Traced, shardings: Shardings) -> Program:
     """Returns a program; the step is kept with it, since JAX forgets it otherwise."""
     # imported here because it brings all of Pallas, a tenth of a second
     from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
@@ -111,24 +120,6 @@ def _kept(step: Step, traced: _Traced, shardings: tuple[Any, ...]) -> Program:
 def _tracers(leaves: list[Any]) -> bool:
     """Returns whether there is a tracer among them."""
     return any(isinstance(leaf, jax.core.Tracer) for leaf in leaves)
-
-
-def _sharding(leaf: Any) -> NamedSharding | None:
-    """Returns how an array is spread over devices where XLA would choose, or None."""
-    sharding = getattr(leaf, "sharding", None)
-    if not isinstance(sharding, NamedSharding) or sharding.mesh.size == 1:
-        return None
-    auto = all(kind == AxisType.Auto for kind in sharding.mesh.axis_types)
-    return sharding if auto else None
-
-
-def _keep_sharding(leaves: Any, shardings: tuple[Any, ...]) -> list[Any]:
-    """Returns the arrays, each with its sharding if there is one to keep."""
-    constrain: Any = jax.lax.with_sharding_constraint
-    return [
-        leaf if s is None else constrain(leaf, s)
-        for leaf, s in zip(leaves, shardings, strict=True)
-    ]
 
 
 def _convolves(jaxpr: Any) -> bool:

@@ -8,8 +8,9 @@ import jax.numpy as jnp
 import optax
 from jax.typing import ArrayLike
 
-from clr_optax._batches import arrays, source
+from clr_optax._batches import Stream, arrays, source
 from clr_optax._core import refusal
+from clr_optax._devices import mesh_of, on_mesh
 from clr_optax._iterate import iterate
 from clr_optax._range_args import (
     check_factor,
@@ -135,17 +136,19 @@ def lr_range_test(
         Smith, 2015, https://arxiv.org/abs/1506.01186, section 3.3.
     """
     check_kinds(loss_fn, optimizer, key, has_aux)
-    params = check_params(params)
+    params, stateful = check_params(params), state is not None
+    state = arrays("state", state)
     lrs = rates(min_lr, max_lr, num_steps, spacing)
     check_whole("accumulate", accumulate, 1)
     length = lrs.size * accumulate
-    batches, stacked = source(batches, length)
-    stateful = state is not None
-    step = TrainingStep(loss_fn, optimizer, stacked, stateful, has_aux, accumulate)
-    carry = first_carry(step, params, arrays("state", state), lrs.size, lrs.dtype)
+    batches = source(batches, length)
+    stream = isinstance(batches, Stream)
+    step = TrainingStep(loss_fn, optimizer, stateful, has_aux, not stream, accumulate)
+    mesh = mesh_of((params, state, batches.first() if stream else batches))
     given = Given(lrs, check_factor(stop_factor, lrs.dtype), key)
-    carry, points = iterate(step, carry, given, batches, length)
-    if not stacked and batches is not None:
+    carry = first_carry(step, params, state, mesh, lrs)
+    carry, points = iterate(step, carry, on_mesh(mesh, given), batches, length)
+    if stream:
         _check_enough(batches.taken, length, carry.stop.stopped)
     with jax.debug_nans(False), jax.debug_infs(False):
         return _curve(lrs, points, accumulate)

@@ -6,35 +6,31 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import optax
-from jax.sharding import NamedSharding, PartitionSpec
 
-from clr_optax._core import refusal
+from clr_optax._check_optimizer import check_opt_state, check_optimizer
+from clr_optax._devices import on_mesh
 from clr_optax._stop import Stop
 from clr_optax._training import Carry, TrainingStep, trained
 
 
 def first_carry(
-    step: TrainingStep, params: Any, state: Any, num_steps: int, dtype: Any
+    step: TrainingStep, params: Any, state: Any, mesh: Any, lrs: jax.Array
 ) -> Carry:
     """Returns the carry before the first batch, of arrays that nobody else holds.
 
-    There is one copy of params and state. The optimizer's state is sharded as its init
-    makes it of the params, so init runs by itself where those are on several devices:
-    inside ``jit`` XLA would choose.
+    There is one copy of params and state. Without a mesh of several devices the
+    optimizer's init is compiled. With one it is run as it is, so that its arrays are
+    sharded like the params they are made of; inside ``jit`` XLA would choose.
     """
-    start = _Start(step.optimizer, step.accumulate, num_steps, jnp.dtype(dtype))
-    mesh = _mesh((params, state))
+    start = _Start(step.optimizer, step.accumulate, lrs.size, lrs.dtype)
     if mesh is None:
         program = jax.jit(start)
-        jaxpr = program.trace(params, state).jaxpr
-        inputs = len(jaxpr.jaxpr.invars)
-        if inputs == len(jax.tree.leaves((params, state))):
-            _keep(start)
+        inputs = program.trace(params, state).jaxpr.jaxpr.invars
+        if len(inputs) == len(jax.tree.leaves((params, state))):
+            _keep(start)  # it closes over no tracer
         carry: Carry = program(params, state)
     else:
-        carry = start(params, state)
-        carry = jax.tree.map(functools.partial(_on_mesh, mesh), carry)
+        carry = on_mesh(mesh, start(params, state))
     return carry
 
 
@@ -50,7 +46,9 @@ class _Start:
     def __call__(self, params: Any, state: Any) -> Carry:
         params, state = jax.tree.map(jnp.copy, (params, state))
         zero = jnp.zeros((), self.dtype)
-        opt_state = check_optimizer(self.optimizer(lambda count: zero)).init(params)
+        transformation = self.optimizer(lambda count: zero)
+        check_optimizer(transformation)
+        opt_state = transformation.init(params)
         check_opt_state(opt_state)
         sums = None
         if self.accumulate > 1:
@@ -78,63 +76,6 @@ def _keep(start: _Start) -> None:
     """Keeps a function alive, and so what JAX has compiled of it."""
 
 
-def check_optimizer(transformation: Any) -> Any:
-    """Returns what the factory made, if it is a gradient transformation."""
-    if isinstance(transformation, optax.MultiSteps):
-        raise TypeError(_ACCUMULATES)
-    if not isinstance(transformation, optax.GradientTransformation):
-        rule = "optimizer to return an optax.GradientTransformation"
-        got = f"got {type(transformation).__name__}"
-        raise TypeError(f"lr_range_test needs {rule}, {got}.")
-    return transformation
-
-
-_ACCUMULATES = refusal(
-    "lr_range_test",
-    "an optimizer that updates at each of its steps",
-    "pass accumulate=k instead of optax.MultiSteps or apply_every",
-)
-_SEARCHES = refusal(
-    "lr_range_test",
-    "an optimizer that takes the rate it is given",
-    "a line search chooses its own: leave it out (optax.lbfgs has linesearch=None)",
-)
-_REFUSED = {
-    optax.MultiStepsState: _ACCUMULATES,
-    optax.ApplyEvery: _ACCUMULATES,
-    optax.ScaleByBacktrackingLinesearchState: _SEARCHES,
-    optax.ScaleByZoomLinesearchState: _SEARCHES,
-}
-
-
-def check_opt_state(opt_state: Any) -> None:
-    """Raises TypeError for a state whose optimizer makes no curve of the rates."""
-    kinds = tuple(_REFUSED)
-    parts = jax.tree.leaves(opt_state, is_leaf=lambda part: isinstance(part, kinds))
-    for part in parts:
-        for kind, text in _REFUSED.items():
-            if isinstance(part, kind):
-                raise TypeError(text)
-
-
 def _zeros_for_a_sum(leaf: jax.Array) -> jax.Array:
+    """Returns zeros of the shape of a gradient, in float32 or wider."""
     return jnp.zeros_like(leaf, jnp.promote_types(leaf.dtype, jnp.float32))
-
-
-def _mesh(tree: Any) -> Any:
-    """Returns the mesh of the first array that is spread over devices, or None."""
-    for leaf in jax.tree.leaves(tree):
-        if isinstance(leaf, jax.core.Tracer):
-            continue
-        sharding = getattr(leaf, "sharding", None)
-        if isinstance(sharding, NamedSharding) and sharding.mesh.size > 1:
-            return sharding.mesh
-    return None
-
-
-def _on_mesh(mesh: Any, leaf: Any) -> Any:
-    """Returns an array on all devices of the mesh, as it is if it is there."""
-    if isinstance(leaf.sharding, NamedSharding) and leaf.sharding.mesh.size > 1:
-        return leaf
-    everywhere: Any = PartitionSpec
-    return jax.device_put(leaf, NamedSharding(mesh, everywhere()))

@@ -5,15 +5,38 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+EARLY = 1 / 10
 WINDOW = 1 / 20
+FEWEST = 5
+NOISE = 6
+CAP = 3
+UNIT = 2.0**-8
 
 
 class Stop(NamedTuple):
-    """What the stop rule remembers between two steps, a pytree of scalars."""
+    """What the stop rule remembers between two steps, a pytree of scalars.
 
-    window: jax.Array
-    total: jax.Array
-    weight: jax.Array
+    Means are exponential, bias corrected, over a twentieth of the steps. The test stops
+    at a loss that is not finite, and where the mean exceeds ``factor`` times the best:
+
+    ======== =============================================== ==========================
+    the mean of losses of which none counts for more than    one or two spikes cannot
+             three times the excess that stops the test      lift it so far
+    the best the lowest of mean + 6 noise**2 / mean; the     a mean of few noisy losses
+             noise is the mean step from loss to loss, at    is low now and then by
+             most the mean: without noise the lowest mean,   chance
+             seven times as much where all is noise
+    the      no stop in the first tenth of the steps, nor    a best of few losses is
+    beginning in the first five                              chance as well
+    ======== =============================================== ==========================
+
+    Losses are kept in units of 256, so that no sum of finite ones overflows.
+    """
+
+    num_steps: jax.Array
+    smoothed: jax.Array
+    mean: jax.Array
+    noise: jax.Array
     best: jax.Array
     previous: jax.Array
     stopped: jax.Array
@@ -21,27 +44,48 @@ class Stop(NamedTuple):
     @classmethod
     def start(cls, num_steps: int, dtype: jax.typing.DTypeLike) -> "Stop":
         """Returns what is known before the first step."""
-        window = jnp.full((), max(1, num_steps * WINDOW), dtype)
         zero = jnp.zeros((), dtype)
-        return cls(window, zero, zero, zero, zero, jnp.zeros((), bool))
+        steps = jnp.full((), num_steps, dtype)
+        return cls(steps, zero, zero, zero, zero, zero, jnp.zeros((), bool))
 
     def after(
-        self, i: jax.Array, loss: jax.Array, factor: float | None
+        self, i: jax.Array, loss: jax.Array, factor: jax.typing.ArrayLike | None
     ) -> tuple["Stop", jax.Array]:
-        """Returns the rule after step i and the running mean of the losses.
+        """Returns the rule after step i and the plain mean of the losses until then.
 
-        The loss is a scalar; factor says how many times the best is too much, None
-        that only a loss that is not finite stops the test. Once stopped, it stays so.
+        The loss is a scalar; factor None means that only a loss that is not finite
+        stops the test. Once stopped, it stays so.
         """
-        loss = loss.astype(self.window.dtype)
-        share = 1 / self.window
-        total = (1 - share) * self.total + share * loss
-        weight = (1 - share) * self.weight + share
-        mean = total / weight
-        early = i.astype(share.dtype) < self.window
-        best = jnp.where(early, mean, jnp.minimum(self.best, mean))
-        stopped = self.stopped | ~jnp.isfinite(loss)
-        if factor is not None:
-            lowest = jnp.minimum(jnp.minimum(loss, self.previous), mean)
-            stopped |= ~early & (lowest - best > (factor - 1) * jnp.abs(best))
-        return Stop(self.window, total, weight, best, loss, stopped), mean
+        dtype = self.num_steps.dtype
+        i = jnp.asarray(i).astype(dtype)
+        finite = jnp.isfinite(loss)
+        loss = loss.astype(dtype) * UNIT
+        smoothed = _towards(self.smoothed, loss, i, self.num_steps * WINDOW)
+        early = i < jnp.maximum(self.num_steps * EARLY, FEWEST)
+        times = jnp.asarray(1 if factor is None else factor, dtype) - 1
+        excess = times * jnp.abs(self.best)
+        capped = jnp.where(early, loss, jnp.minimum(loss, self.best + CAP * excess))
+
+        window = jnp.maximum(self.num_steps * WINDOW, FEWEST)
+        mean = _towards(self.mean, capped, i, window)
+        step = jnp.where(i > 0, jnp.abs(capped - self.previous), 0)
+        noise = _towards(self.noise, step, i - 1, window)
+        tiny = jnp.finfo(dtype).tiny
+        part = noise / jnp.maximum(jnp.maximum(jnp.abs(mean), noise), tiny)
+        sure = mean + NOISE * noise * part
+        best = jnp.where(early, sure, jnp.minimum(self.best, sure))
+        over = ~early & (mean - best > times * jnp.abs(best))
+        stopped = self.stopped | ~finite | (over if factor is not None else False)
+        return (
+            Stop(self.num_steps, smoothed, mean, noise, best, capped, stopped),
+            smoothed / UNIT,
+        )
+
+
+def _towards(
+    mean: jax.Array, value: jax.Array, i: jax.Array, window: jax.Array
+) -> jax.Array:
+    """Returns the bias-corrected exponential mean of the values 0 to i."""
+    share = 1 / jnp.maximum(window, 1)
+    share = share / (1 - (1 - share) ** (jnp.maximum(i, 0) + 1))
+    return (1 - share) * mean + share * value

@@ -47,9 +47,9 @@ class TrainingStep:
 
     loss_fn: Callable[..., Any]
     optimizer: Callable[[optax.Schedule], optax.GradientTransformation]
-    stacked: bool
     stateful: bool
     has_aux: bool
+    stacked: bool
     accumulate: int
 
     def transformation(self, rate: jax.Array) -> Any:
@@ -83,7 +83,10 @@ class TrainingStep:
             carry, point = jax.lax.cond(
                 carry.seen % self.accumulate == 0,
                 lambda carry: self.last_of_several(carry, given, grads, evaluate),
-                lambda carry: (carry, Point(loss, loss, jnp.zeros((), bool), None)),
+                lambda carry: (
+                    carry,
+                    Point(loss, loss, jnp.zeros_like(carry.stop.stopped), None),
+                ),
                 carry._replace(sums=sums),
             )
         return carry, point._replace(aux=aux), carry.stop.stopped

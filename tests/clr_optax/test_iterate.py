@@ -118,7 +118,7 @@ def test_what_a_step_closes_over_is_no_constant_of_the_program():
         return carry + x * y, y, jnp.zeros((), bool)
 
     program = _program.Program.of(step, jnp.float32(0), None, jnp.float32(1))
-    arguments = [jnp.float32(0)], *program.start(3), [jnp.float32(1)]
+    arguments = [jnp.float32(0)], *program.start([], 3), [jnp.float32(1)]
     text = program._once.lower(program._consts, *arguments).as_text()
     assert "tensor<1x1x50x50xf32>" in text.split("->")[0]
     total, ys = _iterate.iterate(step, jnp.float32(0), None, jnp.float32(2), 3)
