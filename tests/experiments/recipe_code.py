@@ -2,8 +2,10 @@
 
 import importlib.util
 import re
+from functools import partial
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
@@ -64,3 +66,28 @@ def batches_of(**stacked: np.ndarray) -> list[dict[str, np.ndarray]]:
     """Returns a list of batches from arrays with a leading axis over them."""
     parts = zip(*stacked.values(), strict=True)
     return [dict(zip(stacked, part, strict=True)) for part in parts]
+
+
+def triangle(steps, low: float, high: float, step_size: int) -> np.ndarray:
+    """Returns the triangular rates in float64."""
+    place = np.asarray(steps) % (2 * step_size)
+    return low + (high - low) * np.minimum(place, 2 * step_size - place) / step_size
+
+
+def check_curve(test, losses) -> np.ndarray:
+    """Asserts that a curve begins with losses; returns 40 rates of a cycle by it.
+
+    The losses end before they are chaotic. Half a cycle has 16 steps.
+    """
+    assert len(losses) > 70
+    np.testing.assert_allclose(test.losses[: len(losses)], losses, rtol=1e-5)
+    base_lr, max_lr = test.bounds()
+    assert 1e-6 < base_lr < max_lr < 10
+    return triangle(np.arange(40), base_lr, max_lr, 16)
+
+
+def check_same(trees, others) -> None:
+    """Asserts that parameters are the same, but for the order of sums."""
+    jax.tree.map(
+        partial(np.testing.assert_allclose, rtol=1e-3, atol=1e-5), trees, others
+    )

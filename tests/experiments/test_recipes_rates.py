@@ -4,13 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from recipe_code import check_output, code_of, run
-
-
-def cycle(steps, low, high, step_size):
-    """The triangle, in float64."""
-    place = np.asarray(steps) % (2 * step_size)
-    return low + (high - low) * np.minimum(place, 2 * step_size - place) / step_size
+from recipe_code import check_output, code_of, run, triangle
 
 
 def numbers(printed: str) -> np.ndarray:
@@ -21,8 +15,8 @@ def test_the_state_tells_rate_and_momentum(capsys):
     plain, _ = code_of("What is my rate now?")
     run(plain, params=jnp.ones(2), batches=jnp.ones((120, 2)))
     steps = np.arange(120)
-    momenta = cycle(steps, 0.95, 0.85, 50)
-    expected = np.stack([steps, cycle(steps, 1e-3, 1e-1, 50), momenta], 1)
+    momenta = triangle(steps, 0.95, 0.85, 50)
+    expected = np.stack([steps, triangle(steps, 1e-3, 1e-1, 50), momenta], 1)
     printed = capsys.readouterr().out
     np.testing.assert_allclose(numbers(printed), expected, rtol=1e-5)
     check_output(printed, "What is my rate now?")
@@ -37,7 +31,7 @@ def test_the_state_of_a_chain_tells_the_rate(capsys, wrap):
     names = run(plain, **names)
     capsys.readouterr()
     names = run(chained, **names | {"optimizer": wrap(names["optimizer"])})
-    expected = cycle(np.arange(20), 1e-3, 1e-1, 50)
+    expected = triangle(np.arange(20), 1e-3, 1e-1, 50)
     printed = capsys.readouterr().out
     np.testing.assert_allclose(numbers(printed)[:, 0], expected, rtol=1e-5)
     check_output(printed, "What is my rate now?", 1)
@@ -50,7 +44,7 @@ def test_cycles_follow_a_warm_up(capsys):
     check_output(capsys.readouterr().out, "Warm-up, then cycles")
     steps = np.arange(9000)
     expected = np.where(
-        steps < 500, 1e-3 * steps / 500, cycle(steps - 500, 1e-3, 1e-2, 2000)
+        steps < 500, 1e-3 * steps / 500, triangle(steps - 500, 1e-3, 1e-2, 2000)
     )
     np.testing.assert_allclose(schedule(steps), expected, rtol=1e-6, atol=1e-9)
     assert float(schedule(2500)) == np.float32(1e-2)
@@ -64,6 +58,6 @@ def test_groups_have_bounds_of_their_own():
     state = optimizer.init(params)
     for step in (0, 1, 2):
         updates, state = optimizer.update(ones, state, params)
-        encoder = -cycle(step, 1e-4, 1e-3, 2000)
+        encoder = -triangle(step, 1e-4, 1e-3, 2000)
         np.testing.assert_allclose(updates["encoder"]["w"], encoder, rtol=1e-6)
         np.testing.assert_allclose(updates["head"], 10 * encoder, rtol=1e-6)
