@@ -1,11 +1,40 @@
-"""Training recipes take the rate of every step, in the real frameworks."""
+"""Recipes are short, listed and run; training takes the rate of every step."""
 
-import jax
-import jax.numpy as jnp
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
-from flax import nnx
-from recipe_code import code_of, line, needs, run
+from recipe_code import FILE, code_of, line, run
+
+TEXT = FILE.read_text()
+HEADINGS = re.findall(r"^## (.*)$", TEXT, re.MULTILINE)
+
+
+@pytest.mark.parametrize("heading", HEADINGS)
+def test_recipes_are_listed_and_run(heading):
+    anchor = re.sub(r"[^a-z0-9 -]", "", heading.lower()).replace(" ", "-")
+    assert f"](#{anchor})" in TEXT.split("\n## ")[0]
+    tests = [file.read_text() for file in Path(__file__).parent.glob("test_*.py")]
+    assert any(f'"{heading}"' in test or f'"## {heading}"' in test for test in tests)
+
+
+def test_every_link_leads_somewhere():
+    anchors = {
+        re.sub(r"[^a-z0-9 -]", "", h.lower()).replace(" ", "-") for h in HEADINGS
+    }
+    targets = re.findall(r"\]\((.*?)\)", TEXT)
+    assert len(targets) > 20
+    for target in targets:
+        assert target[1:] in anchors or (FILE.parent / target).is_file(), target
+
+
+@pytest.mark.parametrize("heading", HEADINGS[:-1])
+def test_no_block_takes_more_than_12_lines(heading):
+    for block in code_of(heading):
+        lines = [text for text in block.splitlines() if text.strip()]
+        own = [text for text in lines if not re.match("(import|from) ", text)]
+        assert len(own) <= 12
 
 
 def descend(weights, x, y) -> np.ndarray:
@@ -23,59 +52,3 @@ def test_no_framework_is_needed(recipe):
     (code,) = code_of(recipe)
     weights = run(code, x=x, y=y)["weights"]
     np.testing.assert_allclose(weights, descend(np.zeros(3), x, y), rtol=1e-5)
-
-
-def test_flax_nnx_takes_the_rate_of_every_step():
-    x, y = line()
-    model = nnx.Linear(3, 1, use_bias=False, rngs=nnx.Rngs(0))
-    expected = descend(np.asarray(model.kernel[:, 0], float), x[:8], y[:8])
-    (code,) = code_of("Flax NNX")
-    names = run(code, model=model)
-    for _ in range(400):
-        names["step"](model, names["optimizer"], x[:8], y[:8])
-    np.testing.assert_allclose(model.kernel[:, 0], expected, rtol=1e-5)
-
-
-@needs("equinox")
-def test_equinox_takes_the_rate_of_every_step():
-    import equinox as eqx
-
-    x, y = line()
-    model = eqx.nn.Linear(3, 1, use_bias=False, key=jax.random.key(0))
-    expected = descend(np.asarray(model.weight[0], float), x[:8], y[:8])
-    (code,) = code_of("Equinox")
-    names = run(code, model=model)
-    state = names["state"]
-    for _ in range(400):
-        model, state = names["step"](model, state, x[:8], y[:8])
-    np.testing.assert_allclose(model.weight[0], expected, rtol=1e-5)
-
-
-def test_the_state_tells_rate_and_momentum(capsys):
-    (code,) = code_of("What is my rate now?")
-    run(code, params=jnp.ones(2), batches=jnp.ones((120, 2)))
-    printed = [
-        list(map(float, row.split())) for row in capsys.readouterr().out.splitlines()
-    ]
-    place = np.arange(120) % 100
-    height = np.minimum(place, 100 - place) / 50
-    expected = np.stack([np.arange(120), 1e-3 + 0.099 * height, 0.95 - 0.1 * height], 1)
-    np.testing.assert_allclose(printed, expected, rtol=1e-6)
-
-
-def test_the_range_test_finds_bounds():
-    curvature = jnp.array([1.0, 4.0])  # SGD diverges above 2 / 4
-
-    def loss_fn(params, batch):
-        return curvature @ (params - batch) ** 2 / 2
-
-    (code,) = code_of("The LR range test")
-    batches = jnp.zeros((1, 2))
-    names = run(
-        code, loss_fn=loss_fn, params=jnp.ones(2), batches=batches, steps_per_epoch=25
-    )
-    assert 0.5 / 4 < names["max_lr"] < 0.5
-    assert 0 < names["base_lr"] < names["max_lr"]
-    rates = names["schedule"](np.array([0, 100, 200]))
-    low, high = float(names["base_lr"]), float(names["max_lr"])
-    assert rates.tolist() == [low, high, low]

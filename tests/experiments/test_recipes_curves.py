@@ -6,7 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from recipe_code import batches_of, code_of, line, run, split
+import pytest
+from matplotlib import pyplot as plt
+from recipe_code import batches_of, check_output, code_of, line, run, split
 
 from clr_core import suggest_bounds
 from clr_optax import lr_range_test
@@ -17,11 +19,17 @@ BATCHES = batches_of(**STACKED)
 PARAMS = {"w": jnp.zeros(3)}
 
 
+@pytest.fixture(autouse=True)
+def _close_figures():
+    yield
+    plt.close("all")
+
+
 def loss_fn(params, batch):
     return jnp.mean((batch["x"] @ params["w"] - batch["y"]) ** 2)
 
 
-def losses_by_hand(optimizer, rates, params=PARAMS, loss_fn=loss_fn):
+def losses_by_hand(optimizer, rates, params=PARAMS, loss_fn=loss_fn, batches=BATCHES):
     """Returns the losses of a loop as Optax's users write it."""
     state, losses = optimizer.init(params), []
 
@@ -31,7 +39,7 @@ def losses_by_hand(optimizer, rates, params=PARAMS, loss_fn=loss_fn):
         updates, state = optimizer.update(gradient, state, params)
         return optax.apply_updates(params, updates), state, loss
 
-    for _, batch in zip(rates, itertools.cycle(BATCHES), strict=False):
+    for _, batch in zip(rates, itertools.cycle(batches), strict=False):
         params, state, loss = step(params, state, batch)
         losses.append(loss)
     return np.array(losses)
@@ -44,12 +52,15 @@ def check(test, losses):
     np.testing.assert_allclose(test.losses[:count], losses[:count], rtol=1e-5)
 
 
-def test_plain_parameters(tmp_path, monkeypatch):
+def test_plain_parameters(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (code,) = code_of("The LR range test")
-    names = run(code, params=PARAMS, batches=BATCHES, steps_per_epoch=4)
+    scaled = [jax.tree.map(lambda rows: rows / 0.3, batch) for batch in BATCHES]
+    names = run(code, params=PARAMS, batches=scaled, steps_per_epoch=4)
     test = names["test"]
-    check(test, losses_by_hand(optax.adam(lambda n: test.lrs[n]), test.lrs))
+    check_output(capsys.readouterr().out, "The LR range test", rtol=0.2)
+    sgd = optax.sgd(lambda count: test.lrs[count])
+    check(test, losses_by_hand(sgd, test.lrs, batches=scaled))
     base_lr, max_lr = test.bounds()
     rates = names["schedule"](np.array([0, 16, 32]))
     np.testing.assert_allclose(rates, [base_lr, max_lr, base_lr], rtol=1e-6)
@@ -68,10 +79,10 @@ def test_bounds_from_a_trainer_that_owns_its_loop():
     assert asked == [100]
     rates = names["sweep"](np.arange(100))
     np.testing.assert_allclose(rates, np.geomspace(1e-5, 10, 100), rtol=1e-4)
-    test = lr_range_test(loss_fn, PARAMS, BATCHES, min_lr=1e-5)
-    np.testing.assert_allclose(
-        [names["base_lr"], names["max_lr"]], test.bounds(), rtol=0.1
-    )
+    test = lr_range_test(loss_fn, PARAMS, BATCHES, min_lr=1e-5, stop_factor=None)
+    np.testing.assert_allclose(names["losses"], test.losses, rtol=1e-3)
+    bounds = names["base_lr"], names["max_lr"]
+    np.testing.assert_allclose(bounds, test.bounds(), rtol=1e-2)
 
 
 def test_several_seeds():
@@ -122,10 +133,17 @@ def test_validation_accuracy():
 def test_weight_decays_beside_the_rate():
     (code,) = code_of("Weight decay beside the rate")
     names = run(code, loss_fn=loss_fn, params=PARAMS, batches=STACKED)
-    for index, decay in enumerate((0.0, 1e-4, 1e-3, 1e-2, 1e-1)):
+    rates = names["test"].lrs[0]
+    sgd = optax.sgd(lambda count: rates[count], 0.9)
+    for index, decay in enumerate((0.0, 1e-3, 1e-2, 1e-1, 1.0)):
         test = jax.tree.map(lambda leaf, index=index: leaf[index], names["test"])
-        optimizer = optax.adamw(lambda n: test.lrs[n], weight_decay=decay)  # noqa: B023
-        check(test, losses_by_hand(optimizer, test.lrs))
+        optimizer = optax.chain(optax.add_decayed_weights(decay), sgd)
+        check(test, losses_by_hand(optimizer, rates))
+    assert len(set(names["test"].losses[:, 50].tolist())) == 5
+    lines = plt.gca().get_legend().get_texts()
+    assert [line.get_text().split(":")[0] for line in lines] == [
+        f"weight decay {decay}" for decay in ("0", "0.001", "0.01", "0.1", "1")
+    ]
 
 
 def test_groups_are_tested_with_one_rate():
