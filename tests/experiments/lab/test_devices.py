@@ -97,7 +97,7 @@ def test_an_epoch_lowers_for_accelerators(platform, as_accelerators_do):
         )
         for rows in (640, 100)
     )
-    state = start(optimizers, 1).state
+    state = jax.eval_shape(lambda: start(optimizers, 1).state)
     runs = (np.arange(2, dtype=np.int32), np.zeros(2, np.int32))
     exported = jax.export.export(jax.jit(program), platforms=[platform])(
         state, runs, np.int32(0), arrays
