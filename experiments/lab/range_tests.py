@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +15,8 @@ from clr_optax import RangeTest, lr_range_test
 from lab import network
 from lab.data import Images
 
-RULES = ("valley", "slide", "steep", "minimum", "smith")
+Rule = Literal["valley", "slide", "steep", "minimum", "smith"]
+RULES: tuple[Rule, ...] = get_args(Rule)
 MIN_LR, MAX_LR = 1e-5, 10.0
 OPTIMIZERS = {
     "SGD": optax.sgd,

@@ -1,7 +1,7 @@
 """The tutorial's pictures, drawn from a results file's content alone."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import optax
@@ -37,6 +37,7 @@ def draw_modes() -> Figure:
     figure = Figure(figsize=(9, 2.6), layout="constrained")
     steps = np.arange(8 * 500 + 1)
     panels = figure.subplots(1, 3, sharey=True)
+    gammas: dict[Literal["triangular", "triangular2", "exp_range"], float]
     gammas = {"triangular": 1.0, "triangular2": 1.0, "exp_range": 0.9995}
     for axes, (mode, gamma) in zip(panels, gammas.items(), strict=True):
         axes.plot(steps, clr(steps, 0.001, 0.01, 500, mode=mode, gamma=gamma))
