@@ -38,6 +38,7 @@ class Facts(NamedTuple):
     """What decides whether a curve can be read; losses are in their own unit.
 
     Attributes:
+        lrs: the rates.
         ordered: for each rate, whether it may stand where it stands.
         points: how many losses there are before the first that is not finite.
         start: the loss where the curve starts.
@@ -47,6 +48,7 @@ class Facts(NamedTuple):
         chance: the largest fall that noise alone may give.
     """
 
+    lrs: jax.Array
     ordered: jax.Array
     points: jax.Array
     start: jax.Array
@@ -93,8 +95,8 @@ def clean(lrs: jax.Array, losses: jax.Array) -> tuple[Curve, Facts]:
     noise, chance = _noise(jnp.where(calm, raw - floor, jnp.nan), reach)
     order = jnp.concatenate([jnp.ones(1, bool), lrs[1:] > lrs[:-1]])
     order &= (lrs >= SMALLEST) & jnp.isfinite(lrs)
-    losses = (4 * loss for loss in (start, fall, rise, noise, chance))
-    return curve, Facts(order, points, *losses)
+    facts = (4 * fact for fact in (start, fall, rise, noise, chance))
+    return curve, Facts(lrs, order, points, *facts)
 
 
 def _noise(raw: jax.Array, reach: jax.Array) -> tuple[jax.Array, jax.Array]:

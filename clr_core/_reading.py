@@ -47,7 +47,8 @@ def reading(function: str, lrs: Vector, losses: Vector) -> Reading:
         rule = f"at least {POINTS} points, got {sizes[0]}"
         raise ValueError(refusal(function, rule, "take more steps"))
     with jax.debug_nans(False), jax.debug_infs(False):
-        return _read(*vectors)
+        read: Reading = _read(*vectors)
+    return read
 
 
 def sound(function: str, reading: Reading, *rates: jax.Array) -> tuple[jax.Array, ...]:
@@ -59,7 +60,7 @@ def sound(function: str, reading: Reading, *rates: jax.Array) -> tuple[jax.Array
         return tuple(jnp.where(reading.sound, rate, jnp.nan) for rate in rates)
     if reading.sound:
         return rates
-    raise ValueError(_reason(function, Facts(*map(np.asarray, reading.facts))))
+    raise ValueError(_reason(function, reading.facts))
 
 
 def reservations(lrs: Vector, losses: Vector) -> tuple[str, ...]:
@@ -77,8 +78,11 @@ def _reason(function: str, facts: Facts) -> str:
     """Returns why nothing can be read from a curve, and what would help."""
     if not facts.ordered.all():
         k = int(facts.ordered.argmin())
-        rule = f"finite, strictly increasing lrs of {SMALLEST} or more"
-        return refusal(function, f"{rule}, which lrs[{k}] breaks")
+        need = f"finite, strictly increasing lrs of {SMALLEST} or more"
+        rule = f"{need} (in {facts.lrs.dtype})"
+        got = f"got lrs[{k}]={facts.lrs[k]}"
+        after = f" after {facts.lrs[k - 1]}" if k else ""
+        return refusal(function, f"{rule}, {got}{after}")
     if facts.points < POINTS:
         rule = f"at least {POINTS} finite losses"
         got = (
@@ -116,7 +120,7 @@ def _resolved(facts: Facts) -> Any:
 
 def _vector(function: str, name: str, values: Any) -> jax.Array:
     """Returns the values as a vector of JAX's default float dtype."""
-    rule = f"{name} as a vector of real numbers"
+    rule = f"{name} to be a vector of real numbers"
     try:
         array = values if isinstance(values, jax.Array) else np.asarray(values)
         kinds = (jnp.floating, jnp.integer)
@@ -129,6 +133,7 @@ def _vector(function: str, name: str, values: Any) -> jax.Array:
         raise TypeError(refusal(function, f"{rule}, {got}"))
     if array.ndim != 1:
         hint = "use jax.vmap for several curves"
-        raise ValueError(refusal(function, f"{rule}, got shape {array.shape}", hint))
+        rule = f"{name} to be a vector, got shape {array.shape}"
+        raise ValueError(refusal(function, rule, hint))
     with np.errstate(over="ignore"):
         return jnp.asarray(array, dtype=jnp.result_type(float))

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from clr_core._curve import BAND, Curve
 
@@ -94,7 +95,7 @@ def smith(curve: Curve) -> Bounds:
 
     low = jnp.nanmin(raw)
     zero = jnp.where(low > 0, 0, 2 * low - start)
-    tiny = jnp.finfo(raw.dtype).tiny
+    tiny = np.finfo(raw.dtype).tiny
     losses = jnp.where(index == end, jnp.maximum(raw, median), raw)
     losses = jnp.where((index >= end) & (index < points), losses - zero, tiny)
     peaks = jax.lax.cummax(jnp.maximum(losses, tiny))
