@@ -26,10 +26,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from lab.benchmark.jobs import job, peer_job
 from lab.benchmark.schedule import schedule_costs
-from lab.benchmark.tables import formatted, row
-from lab.benchmark.timing import repeat
+from lab.benchmark.timing import formatted, job, peer_job, repeat, row
 from lab.data import load
 from lab.program import (
     Options,

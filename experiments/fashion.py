@@ -118,7 +118,7 @@ def collect(
     return {
         "settings": asdict(settings) | counted,
         "arms": settings.trajectory["arms"],
-        "rate_sums": tables.rate_sums(settings.arms, steps),
+        "rate_sums": settings.rate_sums(steps),
         "environment": environment(),
         "data": portable(source),
         "seconds": seconds,
@@ -135,7 +135,7 @@ def finish(results: dict[str, Any], out: Path, console: Console) -> int:
     draw_all(results, settings.arms["CLR"].rate, out)
     console.print(tables.summary(history, settings.epochs))
     if settings.seeds > 1:
-        console.print(tables.paired(history, settings.arms))
+        console.print(tables.paired(history, settings))
     console.print(f"fashion.json and five pictures are in {out}")
     diverged = tables.diverged(history)
     for line in diverged:

@@ -19,7 +19,6 @@ from typing import Any
 from rich.console import Console
 
 from lab import LabError
-from lab.checkpoints import CheckpointError
 from lab.data import load
 from lab.devices import use_cpu_cores
 from lab.program import (
@@ -53,7 +52,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     if args.redraw:
         return finish(read_results(path), args.out, console)
     if checkpoints.exists() and not args.resume:
-        raise CheckpointError(
+        raise LabError(
             f"{args.out} holds a run that is not finished: continue it with --resume, "
             "or choose another --out."
         )

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from lab.benchmark.tables import formatted
+from lab.benchmark.timing import formatted
 from lab.history import History
 from lab.tutorial.tables import summary
 

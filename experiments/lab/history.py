@@ -66,6 +66,14 @@ class History:
         """One metric of one arm after the last epoch, of shape (seeds,)."""
         return self.of(arm, metric)[:, -1]
 
+    def scores(self, metric: str) -> dict[str, float]:
+        """The mean over the seeds after the last epoch; 0 for an arm that diverged."""
+        lost = self.diverged()
+        return {
+            arm: 0.0 if arm in lost else float(self.last(arm, metric).mean())
+            for arm in self.arms
+        }
+
     def diverged(self) -> dict[str, list[int]]:
         """The arms of which some figure is no longer a number, and their lost seeds."""
         lost = ~np.isfinite(self.figures).all(axis=(2, 3))

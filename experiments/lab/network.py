@@ -74,4 +74,16 @@ def score(
     return losses, answers.argmax(axis=-1) == labels
 
 
+def score_sums(
+    weights: Any,
+    images: jax.Array,
+    labels: jax.Array,
+    counted: jax.Array,
+    keys: jax.Array | None = None,
+) -> jax.Array:
+    """The sums of both over the images that are counted."""
+    scores = jnp.stack(score(weights, images, labels, keys))
+    return scores @ counted.astype(jnp.float32)
+
+
 _GRAPH = nnx.graphdef(nnx.eval_shape(lambda: CNN(nnx.Rngs(0))))

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rich.console import Console
 
 from lab.arms import Arm
@@ -58,15 +57,10 @@ class Stages:
             checkpoints.save(runs)
             spent += epoch.seconds
             self.seconds[stage] = spent + epoch.compile_seconds
+            best = max(runs.history.scores("val_accuracy").values())
             self.console.print(
                 f"{stage}: epoch {runs.history.epochs}/{epochs} of "
                 f"{len(arms) * seeds} runs, {epoch.seconds:.1f} s, "
-                f"best accuracy {_best_accuracy(runs.history):.4f}"
+                f"best accuracy {best:.4f}"
             )
         return runs.history
-
-
-def _best_accuracy(history: History) -> float:
-    """Of the arms, the mean over the seeds after the last epoch."""
-    means = [history.last(arm, "val_accuracy").mean() for arm in history.arms]
-    return float(np.nanmax(means))

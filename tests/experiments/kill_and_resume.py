@@ -22,10 +22,12 @@ import threading
 import time
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
 import children
 import tiny_idx
 
-ROOT = Path(__file__).parents[2]
+PROGRAM = Path(__file__).parents[2] / "experiments" / "fashion.py"
 TRAIN, TEST = 640, 400  # evaluation is a good part of an epoch
 
 
@@ -70,7 +72,7 @@ def main() -> int:
 def start_fashion(data: Path, out: Path, epochs: int) -> subprocess.Popen:
     """The program with --resume, in a process of its own."""
     command = [sys.executable, tiny_idx.__file__, data]
-    command += [ROOT / "experiments/fashion.py", "--data-dir", data, "--out", out]
+    command += [PROGRAM, "--data-dir", data, "--out", out]
     command += ["--epochs", str(epochs), "--batch-size", "16", "--resume"]
     # a program once compiled is taken from the cache by all later starts
     cache = {

@@ -25,9 +25,8 @@ import fashion
 from clr_optax import clr_schedule
 from lab import checkpoints
 from lab.arms import Arm
-from lab.epoch import State
 from lab.history import History, Runs
-from lab.training import Epoch
+from lab.training import Epoch, State
 from lab.tutorial.pictures import draw_all
 from lab.tutorial.settings import Settings
 

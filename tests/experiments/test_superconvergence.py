@@ -9,13 +9,12 @@ from made_data import numbered
 
 import superconvergence
 from lab import range_tests, stages
-from lab.epoch import State
 from lab.history import History, Runs
 from lab.superconvergence import protocol
 from lab.superconvergence.pictures import draw_all
 from lab.superconvergence.settings import GRID, MOMENTA, SHAPES
 from lab.superconvergence.tables import summary
-from lab.training import Epoch
+from lab.training import Epoch, State
 
 ARGS = ["--epochs", "1", "3", "--trial-epochs", "1", "--seeds", "2"]
 ARGS += ["--range-steps", "20", "--batch-size", "16"]

@@ -8,65 +8,13 @@ tutorial's own stack and JAX do not fit into one environment.
 
 import importlib
 import json
-import os
-import subprocess
 import sys
 import time
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-from lab import LabError
 from lab.benchmark.timing import repeat
-
-EXPERIMENTS = Path(__file__).parents[2]
-
-
-def job(name: str, python: str, **options: Any) -> dict[str, Any]:
-    """What a job measured in a process of its own.
-
-    Raises:
-        LabError: It failed.
-    """
-    return _measured(name, _ran(name, python, options))
-
-
-def peer_job(name: str, python: str, **options: Any) -> dict[str, Any] | None:
-    """The same of a peer; None, and a line that says so, where it is not installed."""
-    done = _ran(name, python, options)
-    # what a tfa that is too old for its TensorFlow says can be anything
-    missing = name == "tfa" or "Error: No module named" in _complaint(done)
-    if done.returncode and missing:
-        print(f"skipped {name}: {_complaint(done)}")
-        return None
-    return _measured(name, done)
-
-
-def _ran(
-    name: str, python: str, options: dict[str, Any]
-) -> subprocess.CompletedProcess[str]:
-    """The process of a job when it has ended."""
-    command = [python, "-m", "lab.benchmark.jobs", name, json.dumps(options)]
-    paths = [str(EXPERIMENTS), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
-    env = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
-    # an installed package has its bytecode; without it an import would compile
-    env.pop("PYTHONDONTWRITEBYTECODE", None)
-    return subprocess.run(command, capture_output=True, text=True, env=env, check=False)
-
-
-def _measured(name: str, done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
-    """What a job that did not fail printed."""
-    if done.returncode:
-        raise LabError(f"the job {name} failed: {_complaint(done)}")
-    measured: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return measured
-
-
-def _complaint(done: subprocess.CompletedProcess[str]) -> str:
-    """The last line of its errors, which names the exception."""
-    lines = done.stderr.strip().splitlines()
-    return lines[-1] if lines else f"exit code {done.returncode}"
 
 
 def ours(

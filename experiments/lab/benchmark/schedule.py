@@ -11,9 +11,7 @@ from numpy.typing import NDArray
 
 from clr_core import clr
 from clr_optax import clr_schedule
-from lab.benchmark.jobs import peer_job
-from lab.benchmark.tables import row
-from lab.benchmark.timing import paired, repeat
+from lab.benchmark.timing import paired, peer_job, repeat, row
 
 Floats = NDArray[np.floating[Any]]
 SCHEDULE = clr_schedule(1e-4, 1e-2, 1874, mode="triangular2")

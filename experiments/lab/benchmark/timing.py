@@ -1,8 +1,17 @@
-"""Timing calls."""
+"""Timing calls, in this process and in others, and lines of a table of times."""
 
+import json
+import os
+import statistics
+import subprocess
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
+
+from lab import LabError
+
+EXPERIMENTS = Path(__file__).parents[2]
 
 
 def repeat(call: Callable[[], Any], times: int) -> list[float]:
@@ -22,3 +31,70 @@ def paired(
     """The seconds of two calls that take turns."""
     pairs = [(repeat(first, 1)[0], repeat(second, 1)[0]) for _ in range(times)]
     return [a for a, _ in pairs], [b for _, b in pairs]
+
+
+def job(name: str, python: str, **options: Any) -> dict[str, Any]:
+    """What a job measured in a process of its own.
+
+    Raises:
+        LabError: It failed.
+    """
+    return _measured(name, _ran(name, python, options))
+
+
+def peer_job(name: str, python: str, **options: Any) -> dict[str, Any] | None:
+    """The same of a peer; None, and a line that says so, where it is not installed."""
+    done = _ran(name, python, options)
+    # what a tfa that is too old for its TensorFlow says can be anything
+    missing = name == "tfa" or "Error: No module named" in _complaint(done)
+    if done.returncode and missing:
+        print(f"skipped {name}: {_complaint(done)}")
+        return None
+    return _measured(name, done)
+
+
+def _ran(
+    name: str, python: str, options: dict[str, Any]
+) -> subprocess.CompletedProcess[str]:
+    """The process of a job when it has ended."""
+    command = [python, "-m", "lab.benchmark.jobs", name, json.dumps(options)]
+    paths = [str(EXPERIMENTS), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+    env = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
+    # an installed package has its bytecode; without it an import would compile
+    env.pop("PYTHONDONTWRITEBYTECODE", None)
+    return subprocess.run(command, capture_output=True, text=True, env=env, check=False)
+
+
+def _measured(name: str, done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    """What a job that did not fail printed."""
+    if done.returncode:
+        raise LabError(f"the job {name} failed: {_complaint(done)}")
+    measured: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return measured
+
+
+def _complaint(done: subprocess.CompletedProcess[str]) -> str:
+    """The last line of its errors, which names the exception."""
+    lines = done.stderr.strip().splitlines()
+    return lines[-1] if lines else f"exit code {done.returncode}"
+
+
+def row(
+    what: str,
+    seconds: list[float],
+    unit: str = "s",
+    scale: float = 1,
+    beside: list[float] | None = None,
+) -> dict[str, Any]:
+    """A line of the table; `beside` gives the ratio of medians, this to that."""
+    ratio = statistics.median(seconds) / statistics.median(beside) if beside else None
+    values = [t * scale for t in seconds]
+    return {"what": what, "unit": unit, "values": values, "ratio": ratio}
+
+
+def formatted(line: dict[str, Any]) -> list[str]:
+    """A line of the table as text."""
+    values, unit = line["values"], line["unit"]
+    spread = f"{min(values):.3g} to {max(values):.3g}"
+    ratio = f"{line['ratio']:.3g} times" if line["ratio"] else ""
+    return [line["what"], f"{statistics.median(values):.3g} {unit}", spread, ratio]

@@ -1,4 +1,4 @@
-"""What the four official files of Fashion-MNIST must hold, and one folder's files.
+"""What the four official files of Fashion-MNIST must hold, and what they become.
 
 Every way to get them returns the same thing, one uint8 array for each of FILES, or
 raises a DataError that says which file, what is wrong with it, and what to do.
@@ -16,6 +16,21 @@ from numpy.typing import NDArray
 from lab import LabError
 
 Arrays = dict[str, NDArray[np.uint8]]
+
+
+class Images(NamedTuple):
+    """Images, uint8 of shape (n, 28, 28), and their labels, int32 of shape (n,)."""
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int32]
+
+
+class FashionMNIST(NamedTuple):
+    """The two parts, and where they came from."""
+
+    train: Images
+    test: Images
+    source: str
 
 
 class DataError(LabError):
@@ -49,6 +64,10 @@ FILES = {
 }
 URL = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
 PACKAGE = "dataset-fashion-mnist"
+SPLITS = {
+    "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
+    "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
+}
 
 
 def from_folder(folder: Path) -> Arrays:
@@ -104,6 +123,15 @@ def digest(array: NDArray[np.uint8]) -> str:
     sha256 = hashlib.sha256(_header(array.shape))
     sha256.update(np.ascontiguousarray(array).data)
     return sha256.hexdigest()
+
+
+def as_images(arrays: Arrays, source: str) -> FashionMNIST:
+    """Returns the four files' arrays as two parts, with labels as XLA likes them."""
+    train, test = (
+        Images(arrays[images], arrays[labels].astype(np.int32))
+        for images, labels in SPLITS.values()
+    )
+    return FashionMNIST(train, test, source)
 
 
 def _read(name: str, path: Path) -> NDArray[np.uint8]:

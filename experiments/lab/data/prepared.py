@@ -17,10 +17,6 @@ from numpy.typing import NDArray
 from lab.data import files
 from lab.data.files import Arrays, DataError
 
-SPLITS = {
-    "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
-    "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
-}
 BLOCK = 1000  # images a record: read one by one, all 70,000 would take two seconds
 
 
@@ -57,7 +53,7 @@ class FashionMnistBlocks(tfds.core.GeneratorBasedBuilder, skip_registration=True
     def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
         return {
             split: self._generate_examples(*(self.arrays[name] for name in names))
-            for split, names in SPLITS.items()
+            for split, names in files.SPLITS.items()
         }
 
     def _generate_examples(
@@ -79,7 +75,7 @@ def read(copy: Path) -> Arrays:
     arrays = {}
     try:
         builder = FashionMnistBlocks(copy.parent.parent)
-        for split, names in SPLITS.items():
+        for split, names in files.SPLITS.items():
             source = builder.as_data_source(split)
             blocks = source.__getitems__(range(len(source)))
             for name, feature in zip(names, ("image", "label"), strict=True):

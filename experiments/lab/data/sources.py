@@ -4,28 +4,9 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
 
 from lab.data import fetch, files, prepared
-from lab.data.files import Arrays, DataError
-
-
-class Images(NamedTuple):
-    """Images, uint8 of shape (n, 28, 28), and their labels, int32 of shape (n,)."""
-
-    images: NDArray[np.uint8]
-    labels: NDArray[np.int32]
-
-
-class FashionMNIST(NamedTuple):
-    """The two parts, and where they came from."""
-
-    train: Images
-    test: Images
-    source: str
+from lab.data.files import Arrays, DataError, FashionMNIST
 
 
 def load(data_dir: Path | None = None, *, cache: Path | None = None) -> FashionMNIST:
@@ -55,7 +36,7 @@ def load(data_dir: Path | None = None, *, cache: Path | None = None) -> FashionM
     copy = prepared.copy_in(home)
     troubles = []
     try:
-        return _as_images(prepared.read(copy), f"prepared copy in {copy}")
+        return files.as_images(prepared.read(copy), f"prepared copy in {copy}")
     except OSError:
         pass  # There is none yet.
     except DataError as error:
@@ -74,7 +55,7 @@ def load(data_dir: Path | None = None, *, cache: Path | None = None) -> FashionM
             source += ", in place of a damaged copy"
         target = prepared.copy_in(home if os.access(home, os.W_OK) else cache)
         arrays = prepared.prepare(target, arrays)
-        return _as_images(arrays, f"{source}; prepared in {target}")
+        return files.as_images(arrays, f"{source}; prepared in {target}")
 
     if data_dir is not None:
         raise DataError("\n".join(troubles))
@@ -99,12 +80,3 @@ def _sources(data_dir: Path | None) -> dict[str, Callable[[], Arrays]]:
         f"download from {files.URL}": fetch.from_download,
         f"Debian's package {files.PACKAGE}": fetch.from_debian,
     }
-
-
-def _as_images(arrays: Arrays, source: str) -> FashionMNIST:
-    """The four arrays as two parts, with labels as XLA likes them."""
-    train, test = (
-        Images(arrays[images], arrays[labels].astype(np.int32))
-        for images, labels in prepared.SPLITS.values()
-    )
-    return FashionMNIST(train, test, source)

@@ -21,7 +21,6 @@ from typing import Any
 import numpy as np
 
 from lab.data import FashionMNIST, Images
-from lab.history import History
 from lab.range_tests import cost_ratio, range_tests
 from lab.stages import Stages
 from lab.superconvergence.settings import (
@@ -71,9 +70,8 @@ def experiment(
 
     # The choices, on the validation images.
     grid = {arm.about: arm for arm in (fixed(*point) for point in GRID)}
-    scores = scored(
-        stages.train("fixed rates", grid, choosing, seeds=1, epochs=longest)
-    )
+    trained = stages.train("fixed rates", grid, choosing, seeds=1, epochs=longest)
+    scores = trained.scores("val_accuracy")
     best = max(scores, key=scores.__getitem__)
     choices: dict[str, Any] = {"fixed": scores, "best fixed": best}
     yield {"choices": choices}
@@ -86,9 +84,8 @@ def experiment(
         for name, momenta in MOMENTA.items()
         for part, tail in SHAPES
     }
-    scores = scored(
-        stages.train("CLR shapes", trials, choosing, seeds=1, epochs=length)
-    )
+    trained = stages.train("CLR shapes", trials, choosing, seeds=1, epochs=length)
+    scores = trained.scores("val_accuracy")
     by_shape = np.reshape(list(scores.values()), (len(MOMENTA), len(SHAPES)))
     shape = SHAPES[int(by_shape.mean(axis=0).argmax())]
     choices = choices | {"CLR": scores, "best shape": shape, "bounds": bounds}
@@ -128,12 +125,3 @@ def explore(settings: Settings, images: Images) -> dict[str, Any]:
     )
     cost = cost_ratio(images, steps=steps, batch_size=batch_size)
     return {"range_test": tests, "range_test_cost": cost}
-
-
-def scored(history: History) -> dict[str, float]:
-    """Each arm's accuracy after its last epoch; 0 if it diverged."""
-    lost = history.diverged()
-    return {
-        arm: 0.0 if arm in lost else float(history.last(arm, "val_accuracy").mean())
-        for arm in history.arms
-    }

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import optax
 
 from clr_optax import clr_schedule
@@ -38,6 +39,14 @@ class Settings:
         return {
             "SGD": Arm("optax.sgd(0.01)", "baseline", optax.constant_schedule(0.01)),
             "CLR": Arm(f"optax.sgd({schedule})", "cyclical", schedule),
+        }
+
+    def rate_sums(self, steps: int) -> dict[str, float]:
+        """The sum of each arm's rates in so many steps: how far it can get."""
+        every = np.arange(steps)
+        return {
+            name: float(np.sum(np.broadcast_to(arm.rate(every), steps), dtype=float))
+            for name, arm in self.arms.items()
         }
 
     @property

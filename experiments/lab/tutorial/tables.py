@@ -1,15 +1,12 @@
 """What a run prints: an epoch as it is done, and the tables at the end."""
 
-from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
 from rich import box, progress
 from rich.console import Console
 from rich.table import Table
 from tensorboardX import SummaryWriter
 
-from lab.arms import Arm
 from lab.history import History
 from lab.tutorial.settings import PUBLISHED, Settings
 
@@ -68,9 +65,9 @@ def summary(history: History, epochs: int) -> Table:
     return table
 
 
-def paired(history: History, arms: Mapping[str, Arm]) -> Table:
+def paired(history: History, settings: Settings) -> Table:
     """CLR less SGD, seed by seed: mean, spread, and on how many seeds CLR won."""
-    by_role = {arm.role: name for name, arm in arms.items()}
+    by_role = {arm.role: name for name, arm in settings.arms.items()}
     baseline, cyclical = by_role["baseline"], by_role["cyclical"]
     title = f"{cyclical} less {baseline}, paired by seed"
     table = Table(box=box.MARKDOWN, title=title)
@@ -90,16 +87,6 @@ def diverged(history: History) -> list[str]:
         f"{arm} DIVERGED (its loss is not finite) on seeds {seeds}"
         for arm, seeds in history.diverged().items()
     ]
-
-
-def rate_sums(arms: Mapping[str, Arm], steps: int) -> dict[str, float]:
-    """The sum of the rates of so many steps: how far an arm can get."""
-    return {
-        name: float(
-            np.sum(np.broadcast_to(arm.rate(np.arange(steps)), steps), dtype=float)
-        )
-        for name, arm in arms.items()
-    }
 
 
 def write_tensorboard(history: History, settings: Settings, folder: Path) -> None:

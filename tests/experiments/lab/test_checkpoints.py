@@ -10,8 +10,8 @@ import pytest
 
 from lab import checkpoints
 from lab.checkpoints import CheckpointError, Checkpoints
-from lab.epoch import State
 from lab.history import History, Runs
+from lab.training import State
 
 SETTINGS = {"batch_size": 16, "arms": {"SGD": "optax.sgd(0.01)"}}
 

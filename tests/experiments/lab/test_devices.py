@@ -9,7 +9,7 @@ import pytest
 import tiny_idx
 from made_data import random_images
 
-from lab import devices, epoch
+from lab import devices, training
 from lab.data import Images
 from lab.history import METRICS
 from lab.training import start, train
@@ -66,7 +66,7 @@ def test_devices_take_runs_first_and_then_share_data(monkeypatch, runs, count, s
 def as_accelerators_do(monkeypatch):
     """A device takes its runs as a batch, and each run's batches whole."""
     monkeypatch.setattr(
-        epoch, "pace", lambda _, batch_size: devices.pace("cuda", batch_size)
+        training, "pace", lambda _, batch_size: devices.pace("cuda", batch_size)
     )
 
 
@@ -89,7 +89,7 @@ def test_an_epoch_lowers_for_accelerators(platform, as_accelerators_do):
     settings = Settings(train_images=640)
     optimizers = {name: arm.optimizer for name, arm in settings.arms.items()}
     mesh = devices.make_mesh(2)
-    program = partial(epoch.train_epoch, mesh, tuple(optimizers.values()), 64)
+    program = partial(training.train_epoch, mesh, tuple(optimizers.values()), 64)
     arrays = tuple(
         Images(
             jax.ShapeDtypeStruct((rows, 28, 28), np.uint8),
@@ -97,7 +97,7 @@ def test_an_epoch_lowers_for_accelerators(platform, as_accelerators_do):
         )
         for rows in (640, 100)
     )
-    state = start(optimizers, 1).state
+    state = jax.eval_shape(lambda: start(optimizers, 1).state)
     runs = (np.arange(2, dtype=np.int32), np.zeros(2, np.int32))
     exported = jax.export.export(jax.jit(program), platforms=[platform])(
         state, runs, np.int32(0), arrays

@@ -72,6 +72,13 @@ def test_an_arm_diverged_on_the_seeds_that_lost_a_figure(metric, lost):
     assert filled(figures).diverged() == {"B": [2]}
 
 
+def test_the_score_is_the_mean_over_seeds_and_0_for_the_lost():
+    figures = np.ones((2, 2, 2, len(METRICS)))
+    figures[0, :, 1, METRICS.index("val_accuracy")] = 0.25, 0.75
+    figures[1, 1, 0, METRICS.index("loss")] = np.nan
+    assert filled(figures).scores("val_accuracy") == {"A": 0.5, "B": 0}
+
+
 def test_json_is_by_arm_metric_seed_and_epoch():
     history = filled(np.arange(8.0).reshape(1, 2, 1, 4))
     content = json.loads(json.dumps(history.to_json()))

@@ -7,15 +7,15 @@ import optax
 import pytest
 
 from lab import LabError
-from lab.benchmark import jobs, tables, timing
+from lab.benchmark import timing
 from lab.benchmark.schedule import SCHEDULE, loop, textbook_line
 
 
 def test_a_line_gives_median_spread_and_ratio():
-    line = tables.row("calls", [3e-6, 1e-6, 2e-6], "us", 1e6, beside=[4e-6])
-    assert tables.formatted(line) == ["calls", "2 us", "1 to 3", "0.5 times"]
-    alone = tables.row("epochs", [2.0])
-    assert tables.formatted(alone) == ["epochs", "2 s", "2 to 2", ""]
+    line = timing.row("calls", [3e-6, 1e-6, 2e-6], "us", 1e6, beside=[4e-6])
+    assert timing.formatted(line) == ["calls", "2 us", "1 to 3", "0.5 times"]
+    alone = timing.row("epochs", [2.0])
+    assert timing.formatted(alone) == ["epochs", "2 s", "2 to 2", ""]
 
 
 def test_pairs_take_turns():
@@ -25,19 +25,19 @@ def test_pairs_take_turns():
 
 
 def test_a_job_runs_in_a_process_of_its_own():
-    told = jobs.job("imports", sys.executable, base="sys", module="json")
+    told = timing.job("imports", sys.executable, base="sys", module="json")
     assert 0 <= told["seconds"] < 10
 
 
 def test_a_missing_peer_is_skipped_with_a_line(capsys):
     options = {"base": "sys", "module": "no_such_package"}
-    assert jobs.peer_job("imports", sys.executable, **options) is None
+    assert timing.peer_job("imports", sys.executable, **options) is None
     assert "skipped imports: ModuleNotFoundError" in capsys.readouterr().out
 
 
 def test_a_job_that_fails_is_an_error():
     with pytest.raises(LabError, match=r"the job keras failed: .*wrong"):
-        jobs.job("keras", sys.executable, wrong=1)
+        timing.job("keras", sys.executable, wrong=1)
 
 
 def test_the_textbook_line_is_the_schedule():

@@ -10,7 +10,7 @@ from lab.tutorial.settings import Settings
 def test_clr_takes_a_third_of_sgds_way():
     """The sums of rates that explain why CLR loses: 31.1 against 93.8."""
     settings = Settings()
-    sums = tables.rate_sums(settings.arms, 10 * settings.updates_per_epoch)
+    sums = settings.rate_sums(10 * settings.updates_per_epoch)
     np.testing.assert_allclose(sums["SGD"], 93.80, atol=0.01)
     np.testing.assert_allclose(sums["CLR"], 31.1, atol=0.05)
 
