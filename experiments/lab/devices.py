@@ -21,7 +21,7 @@ def use_cpu_cores(runs: int) -> None:
     Independent runs, a core each, take less time than one after the other on all cores.
     Has to come before JAX's first use; changes nothing on GPU and TPU.
     """
-    chosen = jax.config.values["jax_num_cpu_devices"] >= 0
+    chosen = jax.config.jax_num_cpu_devices >= 0
     if not chosen and "device_count" not in os.environ.get("XLA_FLAGS", ""):
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
         # JAX refuses once it has been used, in a notebook's second run for instance

@@ -1,5 +1,6 @@
 """The main program on tiny generated files, without any download."""
 
+import functools
 import io
 import json
 
@@ -23,12 +24,13 @@ def finished(tmp_path_factory):
     """A run of two epochs on tiny data: its folder and what it printed."""
     folder = tmp_path_factory.mktemp("fashion")
     idx, out = folder / "idx", folder / "out"
-    console = Console(file=io.StringIO(), width=200)
+    file = io.StringIO()
+    console = functools.partial(Console, file=file, width=200)
     with tiny_idx.official(idx, train=70, test=30), pytest.MonkeyPatch.context() as m:
-        m.setattr(program, "Console", lambda **_: console)
+        m.setattr(program, "Console", console)
         arguments = [*SMALL, "--data-dir", str(idx), "--out", str(out)]
         assert fashion.main([*arguments, "--tensorboard"]) == 0
-    return out, console.file.getvalue()
+    return out, file.getvalue()
 
 
 @pytest.fixture(scope="module")
