@@ -83,12 +83,14 @@ def clean(lrs: jax.Array, losses: jax.Array) -> tuple[Curve, Facts]:
     low = jnp.where(inside, smooth, jnp.inf).min()
     height = (smooth - low) / jnp.maximum(1 - low, BAND)
     height = jnp.where(inside, height, 2)
-    curve = Curve(lrs, raw, median, height, points, height.argmin(), reach, start)
+    lowest = height.argmin()
+    curve = Curve(lrs, raw, median, height, points, lowest, reach, start)
 
     full = inside & (half == reach)
     fall = (1 - jnp.where(full, smooth, jnp.inf).min()) * (start - floor)
     rise = median[jnp.maximum(points - 1, 0)] - start
-    noise, chance = _noise((raw - floor).clip(None, 2 * span), reach)
+    calm = index <= jnp.maximum(lowest, points // 2)
+    noise, chance = _noise(jnp.where(calm, raw - floor, jnp.nan), reach)
     order = jnp.concatenate([jnp.ones(1, bool), lrs[1:] > lrs[:-1]])
     order &= (lrs >= SMALLEST) & jnp.isfinite(lrs)
     losses = (4 * loss for loss in (start, fall, rise, noise, chance))
@@ -108,9 +110,9 @@ def _noise(raw: jax.Array, reach: jax.Array) -> tuple[jax.Array, jax.Array]:
     single = _spread(raw, jnp.ones_like(reach))
     block = _spread(raw, reach)
     size = reach.astype(raw.dtype)
-    excess = size * (block / jnp.maximum(single, jnp.finfo(raw.dtype).tiny)) ** 2
-    drift = jnp.maximum(excess / 2, 1) ** 1.5
-    chance = 7.5 * single / jnp.sqrt(2 * size + 3) * drift
+    ratio = block / jnp.where(single > 0, single, block.clip(1e-30))
+    drift = jnp.maximum(size * ratio**2 / 2, 1) ** 1.5
+    chance = 4 * single / jnp.sqrt(size) * drift
     return single, jnp.minimum(chance, 20 * block)
 
 

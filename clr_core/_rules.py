@@ -8,6 +8,9 @@ import jax.numpy as jnp
 from clr_core._curve import BAND, Curve
 
 
+RISEN = 0.25
+
+
 class Bounds(NamedTuple):
     """What Smith's rule reads, and where.
 
@@ -87,7 +90,7 @@ def smith(curve: Curve) -> Bounds:
     lrs, raw, median, height, points, lowest, _, start = curve
     index = jnp.arange(height.size)
     begin = jnp.where((index < lowest) & (height >= 1 - BAND), index, 0).max()
-    end = jnp.where(height <= BAND, index, 0).max()
+    end = jnp.where(height <= RISEN, index, 0).max()
     end = jnp.minimum(end, jnp.maximum(points - 5, 0))
 
     low = jnp.nanmin(raw)

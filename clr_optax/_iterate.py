@@ -75,32 +75,53 @@ def _dispatched(
     has work, and no more than two batches are held at a time.
     """
     leaves, tree = jax.tree.flatten(carry)
-    given_leaves = jax.tree.leaves(given)
-    same = isinstance(batches, itertools.repeat)
-    programs: dict[Any, Program] = {}
-    program, i, ys, stop = None, None, None, False
+    programs = _Programs(step, tree, given)
+    stream = not isinstance(batches, itertools.repeat)
+    i, ys, stop = None, None, False
     for batch in itertools.islice(batches, length):
-        if program is None or not same:
-            rest, form = jax.tree.flatten(batch)
-            shapes = tuple((leaf.shape, leaf.dtype) for leaf in rest)
-            rest = given_leaves + rest
-            program = programs.get((form, shapes))
-        if program is None:
-            carry = jax.tree.unflatten(tree, leaves)
-            program = programs[form, shapes] = Program.of(step, carry, given, batch)
-            if program.mapped and not same:
+        if i is None or stream:
+            program, rest = programs.of(leaves, batch)
+            if program.mapped and stream:
                 raise TypeError(_TRACED)
-            if ys is None:
-                y = program.y
-                i, ys = program.start(leaves, length)
-            elif y != program.y:
-                rule = "a loss_fn with aux of one shape for all batches"
-                raise TypeError(refusal("lr_range_test", rule, first=y, now=program.y))
+        if i is None:
+            i, ys = program.start(leaves, length)
         before = stop
         leaves, i, ys, stop = program.once(leaves, i, ys, rest)
         if not isinstance(before, jax.core.Tracer) and before:
             break
-    return jax.tree.unflatten(tree, leaves), ys if ys is None else _like(y, ys)
+    carry = jax.tree.unflatten(tree, leaves)
+    return carry, None if ys is None else _like(program.y, ys)
+
+
+class _Programs:
+    """The programs of a step, one for each form that a batch has."""
+
+    def __init__(self, step: Step, tree: Any, given: Any):
+        self._step, self._tree, self._given = step, tree, given
+        self._known: dict[Any, Program] = {}
+
+    def of(self, leaves: list[Any], batch: Any) -> tuple[Program, list[Any]]:
+        """Returns the program for a batch, and what it takes beside the carry."""
+        rest, form = jax.tree.flatten(batch)
+        key = form, tuple((leaf.shape, leaf.dtype) for leaf in rest)
+        if key not in self._known:
+            carry = jax.tree.unflatten(self._tree, leaves)
+            program = Program.of(self._step, carry, self._given, batch)
+            self._check(program)
+            self._known[key] = program
+        return self._known[key], jax.tree.leaves(self._given) + rest
+
+    def _check(self, program: Program) -> None:
+        """Raises TypeError for a program whose results do not fit those before."""
+        for known in self._known.values():
+            if known.y != program.y:
+                first, now = (
+                    [leaf.shape for leaf in jax.tree.leaves(y)]
+                    for y in (known.y, program.y)
+                )
+                rule = "a loss_fn with aux of one shape for all batches"
+                got = f"got shapes {first} and then {now}"
+                raise TypeError(refusal("lr_range_test", f"{rule}, {got}"))
 
 
 _TRACED = refusal(
@@ -111,4 +132,5 @@ _TRACED = refusal(
 
 
 def _like(tree: Any, leaves: list[Any]) -> Any:
+    """Returns the leaves in the structure of a tree."""
     return jax.tree.unflatten(jax.tree.structure(tree), leaves)

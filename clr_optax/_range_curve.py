@@ -1,5 +1,6 @@
 """The curve of a range test, which reads and draws itself."""
 
+import contextlib
 from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from clr_core import suggest_bounds, suggest_lr
+from clr_optax._core import Rule
 from clr_optax._plot import draw
 from clr_optax._readings import curves_of, doubts, medians
 
@@ -69,7 +71,7 @@ class RangeTest(NamedTuple):
         base_lr, max_lr = medians(name, curves, suggest_bounds)
         return base_lr, max_lr
 
-    def suggest(self, rule: str = "valley") -> float:
+    def suggest(self, rule: Rule = "valley") -> float:
         """Returns the rate that a rule of ``suggest_lr`` reads from the curve.
 
         Of several curves it is the median over those that can be read.
@@ -117,17 +119,14 @@ class RangeTest(NamedTuple):
     def __repr__(self) -> str:
         """Returns a line on what was measured and what is read, for people."""
         try:
-            curves = curves_of("", self.lrs, self.losses)
-            doubted = doubts(curves)
-            texts = [_measured(curves)]
+            curves = curves_of("repr", self.lrs, self.losses)
+            texts = [_measured(curves), *doubts(curves)]
         except (TypeError, ValueError):
             return tuple.__repr__(self)
-        try:
+        with contextlib.suppress(ValueError):
             base_lr, max_lr = self.bounds()
-            texts.append(f"bounds {base_lr:.3g} to {max_lr:.3g}")
-        except ValueError:
-            texts.append("no bounds")
-        return f"RangeTest({'; '.join([*texts, *doubted])})"
+            texts.insert(1, f"bounds {base_lr:.3g} to {max_lr:.3g}")
+        return f"RangeTest({'; '.join(texts)})"
 
 
 def _measured(curves: list[Any]) -> str:

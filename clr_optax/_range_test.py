@@ -9,7 +9,7 @@ import optax
 from jax.typing import ArrayLike
 
 from clr_optax._batches import Stream, arrays, source
-from clr_optax._core import refusal
+from clr_optax._core import Spacing, refusal
 from clr_optax._devices import mesh_of, on_mesh
 from clr_optax._iterate import iterate
 from clr_optax._range_args import (
@@ -20,7 +20,7 @@ from clr_optax._range_args import (
     rates,
 )
 from clr_optax._range_curve import RangeTest
-from clr_optax._start import first_carry
+from clr_optax._start import Start, first_carry, keep
 from clr_optax._training import Given, Point, TrainingStep
 
 
@@ -33,7 +33,7 @@ def lr_range_test(
     min_lr: ArrayLike = 1e-6,
     max_lr: ArrayLike = 10.0,
     num_steps: int = 100,
-    spacing: str = "exponential",
+    spacing: Spacing = "exponential",
     optimizer: Callable[[optax.Schedule], optax.GradientTransformation] = optax.sgd,
     accumulate: int = 1,
     stop_factor: float | None = 4.0,
@@ -47,9 +47,9 @@ def lr_range_test(
 
     ``bounds()`` and ``suggest()`` read the curve, ``plot()`` draws it.
 
-    The test stops at a loss that is not finite, and where the losses and their running
-    mean rise above stop_factor times the best mean; then the rate is 0, the remaining
-    losses are left out, and no batch is asked for any more.
+    The test stops at a loss that is not finite, and where the running mean of the
+    losses rises above stop_factor times its best value. From there on the rate is 0,
+    the losses are left out, and no batch is asked for any more.
 
     Nothing that was given is changed: there is one copy of params and state, and it is
     donated from step to step. Arrays that are sharded over devices stay as they are,
@@ -143,11 +143,13 @@ def lr_range_test(
     length = lrs.size * accumulate
     batches = source(batches, length)
     stream = isinstance(batches, Stream)
-    step = TrainingStep(loss_fn, optimizer, stateful, has_aux, not stream, accumulate)
     mesh = mesh_of((params, state, batches.first() if stream else batches))
     given = Given(lrs, check_factor(stop_factor, lrs.dtype), key)
-    carry = first_carry(step, params, state, mesh, lrs)
+    start = Start(optimizer, accumulate, lrs.size, lrs.dtype)
+    step = TrainingStep(loss_fn, start, stateful, has_aux, stacked=not stream)
+    carry = first_carry(start, params, state, mesh)
     carry, points = iterate(step, carry, on_mesh(mesh, given), batches, length)
+    keep(start, carry)
     if stream:
         _check_enough(batches.taken, length, carry.stop.stopped)
     with jax.debug_nans(False), jax.debug_infs(False):

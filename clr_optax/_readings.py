@@ -43,7 +43,8 @@ def medians(
     if len(values) <= len(errors):
         got = f"got {len(values)} of {len(curves)}"
         rule = f"more than half of the curves to be readable, {got}"
-        raise ValueError(refusal(function, rule, f"the first says: {errors[0]}"))
+        reason = str(errors[0]).rstrip(".")
+        raise ValueError(refusal(function, rule, f"the first says: {reason}"))
     return list(map(float, np.median(values, axis=0)))
 
 
@@ -51,20 +52,17 @@ def doubts(curves: list[Curve]) -> tuple[str, ...]:
     """Returns the reservations; of several curves, with how many each holds for."""
     counts: dict[str, int] = {}
     for curve in curves:
-        for text in reservations(*curve):
+        for text in _doubts(curve, "no bounds" if len(curves) > 1 else None):
             counts[text] = counts.get(text, 0) + 1
     if len(curves) == 1:
         return tuple(counts)
-    unread = len(curves) - sum(map(_readable, curves))
-    if unread:
-        counts["cannot be read"] = unread
     return tuple(f"{text} ({n} of {len(curves)})" for text, n in counts.items())
 
 
-def _readable(curve: Curve) -> bool:
-    """Returns whether bounds can be read from a curve."""
+def _doubts(curve: Curve, unread: str | None) -> tuple[str, ...]:
+    """Returns a curve's reservations, or why it cannot be read, or what is given."""
     try:
         suggest_bounds(*curve)
-    except ValueError:
-        return False
-    return True
+    except ValueError as error:
+        return (unread or f"no bounds: {error}",)
+    return reservations(*curve)

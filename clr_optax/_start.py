@@ -2,48 +2,49 @@
 
 import dataclasses
 import functools
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import optax
 
 from clr_optax._check_optimizer import check_opt_state, check_optimizer
 from clr_optax._devices import on_mesh
 from clr_optax._stop import Stop
-from clr_optax._training import Carry, TrainingStep, trained
 
 
-def first_carry(
-    step: TrainingStep, params: Any, state: Any, mesh: Any, lrs: jax.Array
-) -> Carry:
-    """Returns the carry before the first batch, of arrays that nobody else holds.
+class Carry(NamedTuple):
+    """What a step hands to the next: arrays that nobody else holds.
 
-    There is one copy of params and state. Without a mesh of several devices the
-    optimizer's init is compiled. With one it is run as it is, so that its arrays are
-    sharded like the params they are made of; inside ``jit`` XLA would choose.
+    Attributes:
+        seen: how many batches there were.
+        params: what is trained.
+        opt_state: the optimizer's state.
+        state: what the loss hands on, or None.
+        stop: what the stop rule remembers.
+        sums: the mean loss and gradient so far, if several batches make a step.
     """
-    start = _Start(step.optimizer, step.accumulate, lrs.size, lrs.dtype)
-    if mesh is None:
-        program = jax.jit(start)
-        inputs = program.trace(params, state).jaxpr.jaxpr.invars
-        if len(inputs) == len(jax.tree.leaves((params, state))):
-            _keep(start)  # it closes over no tracer
-        carry: Carry = program(params, state)
-    else:
-        carry = on_mesh(mesh, start(params, state))
-    return carry
+
+    seen: jax.Array
+    params: Any
+    opt_state: Any
+    state: Any
+    stop: Stop
+    sums: Any
 
 
 @dataclasses.dataclass(frozen=True)
-class _Start:
-    """The first carry as a function of params and state."""
+class Start:
+    """The first carry as a function of params and state; equal for equal fields."""
 
-    optimizer: Any
+    optimizer: Callable[[optax.Schedule], optax.GradientTransformation]
     accumulate: int
     num_steps: int
     dtype: Any
 
     def __call__(self, params: Any, state: Any) -> Carry:
+        """Returns the carry before the first batch, with copies of what is given."""
         params, state = jax.tree.map(jnp.copy, (params, state))
         zero = jnp.zeros((), self.dtype)
         transformation = self.optimizer(lambda count: zero)
@@ -58,6 +59,42 @@ class _Start:
         return _apart(Carry(seen, params, opt_state, state, stop, sums))
 
 
+def first_carry(start: Start, params: Any, state: Any, mesh: Any) -> Carry:
+    """Returns the carry before the first batch, on the devices of the mesh if any.
+
+    Without a mesh the optimizer's init is compiled. With one it is run as it is, so
+    that its arrays are sharded like the params that they are made of: inside ``jit``
+    XLA would choose.
+    """
+    carry: Carry
+    if mesh is None:
+        carry = jax.jit(start)(params, state)
+    else:
+        carry = on_mesh(mesh, start(params, state))
+    return carry
+
+
+def keep(start: Start, carry: Carry) -> None:
+    """Keeps what JAX has compiled of a start, which led to a carry without tracers.
+
+    JAX forgets it with the last equal start; one that closes over a tracer must go.
+    """
+    leaves = jax.tree.leaves(carry)
+    if not any(isinstance(leaf, jax.core.Tracer) for leaf in leaves):
+        _kept(start)
+
+
+@functools.lru_cache(maxsize=8)
+def _kept(start: Start) -> Start:
+    """Returns the first of equal starts."""
+    return start
+
+
+def trained(params: Any) -> Any:
+    """Returns the part of the params that a loss is a function of."""
+    return params.fast if isinstance(params, optax.LookaheadParams) else params
+
+
 def _apart(carry: Carry) -> Carry:
     """Returns the carry with a copy for each array that stands in it once more."""
     seen: set[int] = set()
@@ -69,11 +106,6 @@ def _apart(carry: Carry) -> Carry:
 
     apart: Carry = jax.tree.map(own, carry)
     return apart
-
-
-@functools.lru_cache(maxsize=8)
-def _keep(start: _Start) -> None:
-    """Keeps a function alive, and so what JAX has compiled of it."""
 
 
 def _zeros_for_a_sum(leaf: jax.Array) -> jax.Array:

@@ -10,18 +10,7 @@ import jax.numpy as jnp
 import optax
 
 from clr_optax._check_loss import check_loss, check_state
-from clr_optax._stop import Stop
-
-
-class Carry(NamedTuple):
-    """What a step hands to the next: arrays that nobody else holds."""
-
-    seen: jax.Array
-    params: Any
-    opt_state: Any
-    state: Any
-    stop: Stop
-    sums: Any
+from clr_optax._start import Carry, Start, trained
 
 
 class Given(NamedTuple):
@@ -43,18 +32,21 @@ class Point(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class TrainingStep:
-    """One batch of training; equal for equal fields, and so compiled once for them."""
+    """One batch of training; equal for equal fields, and so compiled once for them.
+
+    Attributes:
+        loss_fn: the caller's.
+        start: what the training starts from, and what optimizes.
+        stateful: whether loss_fn has a state to hand on.
+        has_aux: whether loss_fn returns an aux.
+        stacked: whether a step is given all batches, and picks its own.
+    """
 
     loss_fn: Callable[..., Any]
-    optimizer: Callable[[optax.Schedule], optax.GradientTransformation]
+    start: Start
     stateful: bool
     has_aux: bool
     stacked: bool
-    accumulate: int
-
-    def transformation(self, rate: jax.Array) -> Any:
-        """Returns the optimizer at one rate."""
-        return self.optimizer(lambda count: rate)
 
     def __call__(
         self, carry: Carry, given: Given, batch: Any
@@ -71,22 +63,20 @@ class TrainingStep:
         (loss, (state, aux)), grads = jax.value_and_grad(evaluate, has_aux=True)(params)
         loss = loss.astype(given.lrs.dtype)
         carry = carry._replace(seen=carry.seen + 1, state=state)
-        if self.accumulate == 1:
+        if self.start.accumulate == 1:
             carry, point = self.update(carry, given, loss, grads, evaluate)
         else:
-            share = 1 / self.accumulate
+            no = jnp.zeros_like(carry.stop.stopped)
+            share = 1 / self.start.accumulate
             sums = jax.tree.map(
                 lambda total, x: total + share * x.astype(total.dtype),
                 carry.sums,
                 (loss, grads),
             )
             carry, point = jax.lax.cond(
-                carry.seen % self.accumulate == 0,
+                carry.seen % self.start.accumulate == 0,
                 lambda carry: self.last_of_several(carry, given, grads, evaluate),
-                lambda carry: (
-                    carry,
-                    Point(loss, loss, jnp.zeros_like(carry.stop.stopped), None),
-                ),
+                lambda carry: (carry, Point(loss, loss, no, None)),
                 carry._replace(sums=sums),
             )
         return carry, point._replace(aux=aux), carry.stop.stopped
@@ -116,13 +106,12 @@ class TrainingStep:
 
         Where the test stops, the rate is 0: what follows stays finite.
         """
-        i = carry.seen // self.accumulate - 1
+        i = carry.seen // self.start.accumulate - 1
         stop, mean = carry.stop.after(i, loss, given.factor)
         reached = ~carry.stop.stopped & jnp.isfinite(loss)
         lr = given.lrs[i]
-        transformation = self.transformation(
-            jnp.where(stop.stopped, jnp.zeros_like(lr), lr)
-        )
+        rate = jnp.where(stop.stopped, jnp.zeros_like(lr), lr)
+        transformation: Any = self.start.optimizer(lambda count: rate)
         extra = _accepted(
             transformation,
             value=loss,
@@ -136,11 +125,6 @@ class TrainingStep:
         params = optax.apply_updates(carry.params, updates)
         carry = carry._replace(params=params, opt_state=opt_state, stop=stop)
         return carry, Point(loss, mean, reached, None)
-
-
-def trained(params: Any) -> Any:
-    """Returns the part of the params that a loss is a function of."""
-    return params.fast if isinstance(params, optax.LookaheadParams) else params
 
 
 def _accepted(transformation: Any, **extra: Any) -> dict[str, Any]:

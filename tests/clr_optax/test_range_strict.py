@@ -1,0 +1,110 @@
+"""Under each of JAX's strict settings a test runs as without, stopped or not."""
+
+import contextlib
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from range_problems import convolution, problem, regression
+
+from clr_optax import lr_range_test
+
+
+@contextlib.contextmanager
+def no_promotion():
+    with jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion("raise"):
+        yield
+
+
+@contextlib.contextmanager
+def only_finite():
+    with jax.debug_nans(True), jax.debug_infs(True):
+        yield
+
+
+SETTINGS = {
+    "no promotion": no_promotion,
+    "no leaks": jax.checking_leaks,
+    "checks": functools.partial(jax.enable_checks, True),
+    "only finite": only_finite,
+}
+
+
+def with_state(loss_fn):
+    def stateful(params, state, batch, key):
+        loss = loss_fn(params, batch) + 1e-3 * jax.random.uniform(key)
+        return loss, (state + 1, {"doubled": 2 * loss})
+
+    return stateful
+
+
+@pytest.mark.parametrize("max_lr", [0.1, 1e3])
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize("loss_fn", [regression, convolution])
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_a_test_runs_as_without(setting, loss_fn, streamed, max_lr):
+    params, batches = problem(wide=(16,) if loss_fn is convolution else (8, 6))
+    if streamed:
+        batches = [jax.tree.map(lambda a, i=i: a[i], batches) for i in range(3)]
+    for accumulate in (1, 2):
+        test = functools.partial(
+            lr_range_test,
+            with_state(loss_fn),
+            params,
+            batches,
+            state=jnp.int32(0),
+            key=jax.random.key(0),
+            has_aux=True,
+            accumulate=accumulate,
+            num_steps=40,
+            max_lr=max_lr,
+            optimizer=functools.partial(optax.sgd, momentum=0.9),
+        )
+        expected = test()
+        with SETTINGS[setting]():
+            strict = test()
+            text = repr(strict)
+        assert (strict.num_finite < 40) == (max_lr > 1)
+        jax.tree.map(
+            lambda a, b: np.testing.assert_allclose(a, b, 1e-5), strict, expected
+        )
+        assert text == repr(expected)
+
+
+@pytest.mark.parametrize("setting", ["no promotion", "no leaks", "checks"])
+def test_a_program_with_a_tracer_in_the_optimizer(setting):
+    params, batches = problem()
+
+    def test(decay):
+        def optimizer(rate):
+            return optax.chain(optax.add_decayed_weights(decay), optax.sgd(rate))
+
+        return lr_range_test(
+            regression, params, batches, optimizer=optimizer, max_lr=0.1, num_steps=20
+        )
+
+    decays = jnp.array([0.0, 0.1, 1.0])
+    with SETTINGS[setting]():
+        mapped = jax.vmap(test)(decays), jax.jit(jax.vmap(test))(decays)
+    for several in mapped:
+        for i, decay in enumerate(decays):
+            np.testing.assert_allclose(several.losses[i], test(decay).losses, 1e-5)
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_double_precision_is_kept(streamed):
+    with jax.enable_x64(True):
+        params, batches = problem(dtype=jnp.float64)
+        batches = jax.tree.map(lambda a: a.astype(jnp.float64), batches)
+        if streamed:
+            batches = [jax.tree.map(lambda a, i=i: a[i], batches) for i in range(3)]
+        for accumulate in (1, 3):
+            test = lr_range_test(
+                regression, params, batches, max_lr=1e3, accumulate=accumulate
+            )
+            assert test.lrs.dtype == test.losses.dtype == jnp.float64
+            assert test.num_finite < 100
+            assert test.bounds()[1] > 0
