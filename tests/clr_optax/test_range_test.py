@@ -101,10 +101,11 @@ def series(values):
 
 def test_a_spike_does_not_stop_it_and_two_high_losses_do():
     flat = np.ones(40)
-    spike, two = flat.copy(), flat.copy()
-    spike[3], two[3:5] = 100, 100
+    spike, two, early = flat.copy(), flat.copy(), flat.copy()
+    spike[20], two[20:22], early[3:5] = 100, 100, 100
     assert series(spike).num_finite == 40
-    assert series(two).num_finite == 5
+    assert series(two).num_finite == 22
+    assert series(early).num_finite == 40  # nothing is decided in the first twentieth
 
 
 def test_negative_losses_go_on_until_they_rise():
