@@ -124,14 +124,15 @@ def train_epoch(
     )
     def local_runs(state: State, runs: Any, number: Any, arrays: Any) -> Any:
         each, at_once = pace(mesh.devices.flat[0].platform, batch_size)
-        one_run = partial(_one_run, optimizers, batch_size, at_once, number, arrays)
-        return each(one_run, (state, runs))
+        shared = mesh, optimizers, batch_size, at_once, number, arrays
+        return each(partial(_one_run, *shared), (state, runs))
 
     trained: tuple[State, jax.Array] = local_runs(state, runs, number, arrays)
     return trained
 
 
 def _one_run(
+    mesh: Mesh,
     optimizers: tuple[optax.GradientTransformation, ...],
     batch_size: int,
     at_once: int,
@@ -145,8 +146,8 @@ def _one_run(
     arm, seed = run
     key = jax.random.fold_in(jax.random.key(seed), number)
     order_key, dropout_key = jax.random.split(key)
-
-    along_data = PartitionSpec("data")
+    # the bare spec is not enough for JAX before 0.8.2
+    along_data = NamedSharding(mesh, PartitionSpec("data"))
     shared_out = partial(jax.lax.with_sharding_constraint, shardings=along_data)
 
     def step(state: State, batch: jax.Array) -> tuple[State, jax.Array]:
