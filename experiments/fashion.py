@@ -11,7 +11,7 @@ pictures and fashion.json in runs/fashion.
 import argparse
 import sys
 import time
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -129,8 +129,8 @@ def collect(
 
 def finish(results: dict[str, Any], out: Path, console: Console) -> int:
     """Draws and prints; 3 if an arm diverged."""
-    names = ("epochs", "batch_size", "seeds", "train_images")
-    settings = Settings(**{name: results["settings"][name] for name in names})
+    saved = results["settings"]
+    settings = Settings(**{f.name: saved[f.name] for f in fields(Settings)})
     history = History.from_json(results["history"])
     draw_all(results, settings.arms["CLR"].rate, out)
     console.print(tables.summary(history, settings.epochs))

@@ -83,7 +83,9 @@ def test_two_processes_give_the_history_of_one(folder, alone, together):
 
 def test_only_process_0_speaks_and_writes_results(folder, together):
     first, second = together
+    assert "Data: " in first
     assert "epoch 2/2  CLR" in first
+    assert "Data: " not in second
     assert "epoch" not in second
     results = json.loads((folder / "together" / "fashion.json").read_text())
     assert results["environment"]["processes"] == 2

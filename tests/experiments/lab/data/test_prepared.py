@@ -5,6 +5,7 @@ import resource
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import children
@@ -100,6 +101,17 @@ def test_an_interrupt_leaves_nothing(folder, monkeypatch):
         load(folder)
     assert files_in(folder) == before
     assert not list(folder.rglob("incomplete.*"))
+
+
+def test_preparing_leaves_nothing_in_the_temporary_folder(
+    folder, tmp_path, monkeypatch
+):
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    load(folder)
+    load(folder)
+    assert list(temporary.iterdir()) == []
 
 
 def test_a_faster_process_does_no_harm(folder, pristine, monkeypatch):
