@@ -3,12 +3,13 @@
 import builtins
 
 import jax.numpy as jnp
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from test_range_curve import RULES, curve, flat
 
 from clr_optax import RangeTest
+
+plt = pytest.importorskip("matplotlib.pyplot")
 
 
 @pytest.fixture(autouse=True)
