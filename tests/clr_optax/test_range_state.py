@@ -4,10 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import nnx
 from range_problems import problem, regression
 
 from clr_optax import lr_range_test
+
+nnx = pytest.importorskip("flax.nnx")
 
 
 class Network(nnx.Module):
