@@ -1,6 +1,6 @@
 """Cyclical learning rates for Optax: schedules and the learning-rate range test."""
 
-from clr_optax._range_test import RangeTest as RangeTest
+from clr_optax._range_curve import RangeTest as RangeTest
 from clr_optax._range_test import lr_range_test as lr_range_test
 from clr_optax._schedule import clr_schedule as clr_schedule
 from clr_optax._schedule import momentum_schedule as momentum_schedule

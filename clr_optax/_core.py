@@ -1,7 +1,14 @@
 """The one place where private names of `clr_core` cross into `clr_optax`."""
 
+from clr_core._curve import SMALLEST as SMALLEST
 from clr_core._words import Mode as Mode
+from clr_core._words import Rule as Rule
 from clr_core._words import ScaleMode as ScaleMode
 from clr_core._words import Spacing as Spacing
 from clr_core._words import check_word as check_word
 from clr_core._words import refusal as refusal
+
+
+def reservations(lrs: object, losses: object) -> tuple[str, ...]:
+    """Returns nothing, until clr_core has it."""
+    return ()

@@ -1,121 +1,114 @@
 """How steps are iterated, decided in one place."""
 
-import functools
-from collections.abc import Callable
-from typing import Any, TypeVar
+import itertools
+from collections.abc import Iterator
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-Carry = TypeVar("Carry")
-
-LOOK_EVERY = 16
+from clr_optax._core import refusal
+from clr_optax._program import Program, Step
 
 
 def iterate(
-    step: Callable[[Carry, Any], tuple[Carry, Any]],
-    carry: Carry,
-    xs: Any,
-    *,
-    done: Callable[[Carry], jax.Array] | None = None,
-) -> tuple[Carry, Any]:
-    """The last carry and the stacked results of a step repeated over xs.
+    step: Step, carry: Any, given: Any, batches: Any, length: int
+) -> tuple[Any, Any]:
+    """Returns the last carry and the stacked results of a step that is repeated.
 
-        for x in xs:
-            carry, y = step(carry, x)
+        for batch in batches:                        # an iterator, length times
+            carry, y, stop = step(carry, given, batch)
+            if stop:                                 # now and then
+                break
 
-    Means what ``jax.lax.scan(step, carry, xs)`` means, and is that, except on a CPU
-    for a step that convolves: XLA runs a convolution inside a loop on the CPU several
-    times slower than outside (https://github.com/jax-ml/jax/issues/12868), so there
-    the steps are compiled once and dispatched one by one. Inside a caller's own
+    Batches that are no iterator are handed whole to every step. Then this is a
+    compiled ``jax.lax.scan``, except on a CPU for a step that convolves: XLA runs a
+    convolution inside a loop on the CPU several times slower than outside
+    (https://github.com/jax-ml/jax/issues/12868), so there, as for an iterator, the
+    step is compiled by itself and dispatched again and again. Inside a caller's own
     ``jit`` steps cannot be dispatched, and the slow loop is what there is.
 
-    Either way a step is compiled once for each step (compared by equality, so keep the
-    function and pass it again) and for each shape of its arguments; arrays that the
-    step closes over are arguments of the compiled program and not copied into it; and
-    parts of the carry that a step hands on as they are, such as a data set, cost
-    nothing.
+    Either way a step is compiled once for equal steps (so keep the function and pass
+    it again) and for each shape of its arguments; arrays that the step closes over are
+    arguments of the compiled program and not copied into it. The carry is donated:
+    it lives in one place, and the arrays that were given are gone.
 
     Args:
-      step: a pure, hashable function from (carry, x) to (carry, y).
-      carry: a pytree of arrays, of the same shapes and dtypes before and after a step.
-      xs: a pytree of arrays, whose leading axis counts the steps.
-      done: says of a carry that the remaining results are of no interest. Dispatched
-        steps may then end early, with NaN (zero for integers) in their places.
+        step: a pure, hashable function from (carry, given, batch) to (carry, y, stop),
+            where stop says that what follows is of no interest.
+        carry: a pytree of arrays, of the same shapes and dtypes before and after.
+        given: a pytree of arrays, the same for each step.
+        batches: an iterator of pytrees of arrays, or one pytree of arrays.
+        length: how many steps there are, unless the iterator has fewer batches.
 
     Returns:
-      The carry after the last step, and the results with a leading axis.
+        The carry after the last step, and the results with a leading axis of length,
+        with zeros in the places of steps that were not made.
+
+    Raises:
+        TypeError: batches is an iterator under ``jit`` or ``vmap``, or its batches
+            lead to results of different shapes.
     """
-    staged = isinstance(jnp.zeros(()), jax.core.Tracer)
-    if not staged and jax.default_backend() == "cpu":
-        leaves, tree = jax.tree.flatten(jax.eval_shape(_first, carry, xs))
-        program = _Program.of(step, tree, tuple(leaves))
-        if _convolves(program.jaxpr.jaxpr):
-            return program.run(carry, xs, done)
-    return jax.lax.scan(step, carry, xs)
+    stream = isinstance(batches, Iterator)
+    if isinstance(jnp.zeros(()), jax.core.Tracer):
+        if stream:
+            raise TypeError(_TRACED)
+        return jax.lax.scan(
+            lambda carry, _: step(carry, given, batches)[:2], carry, None, length
+        )
+    if stream:
+        return _dispatched(step, carry, given, batches, length)
+    program = Program.of(step, carry, given, batches)
+    if program.convolves and jax.default_backend() == "cpu":
+        return _dispatched(step, carry, given, itertools.repeat(batches), length)
+    leaves, tree = jax.tree.flatten(carry)
+    leaves, ys = program.loop(leaves, jax.tree.leaves((given, batches)), length)
+    return jax.tree.unflatten(tree, leaves), _like(program.y, ys)
 
 
-def _first(carry: Any, xs: Any) -> tuple[Any, Any]:
-    return carry, jax.tree.map(lambda a: a[0], xs)
+def _dispatched(
+    step: Step, carry: Any, given: Any, batches: Iterator[Any], length: int
+) -> tuple[Any, Any]:
+    """Returns what iterate returns, from steps that are dispatched one by one.
+
+    No batch is asked for before the last step but one has ended: the device always
+    has work, and no more than two batches are held at a time.
+    """
+    leaves, tree = jax.tree.flatten(carry)
+    given_leaves = jax.tree.leaves(given)
+    same = isinstance(batches, itertools.repeat)
+    programs: dict[Any, Program] = {}
+    program, i, ys, stop = None, None, None, False
+    for batch in itertools.islice(batches, length):
+        if program is None or not same:
+            rest, form = jax.tree.flatten(batch)
+            shapes = tuple((leaf.shape, leaf.dtype) for leaf in rest)
+            rest = given_leaves + rest
+            program = programs.get((form, shapes))
+        if program is None:
+            carry = jax.tree.unflatten(tree, leaves)
+            program = programs[form, shapes] = Program.of(step, carry, given, batch)
+            if program.mapped and not same:
+                raise TypeError(_TRACED)
+            if ys is None:
+                y = program.y
+                i, ys = program.start(length)
+            elif y != program.y:
+                rule = "a loss_fn with aux of one shape for all batches"
+                raise TypeError(refusal("lr_range_test", rule, first=y, now=program.y))
+        before = stop
+        leaves, i, ys, stop = program.once(leaves, i, ys, rest)
+        if not isinstance(before, jax.core.Tracer) and before:
+            break
+    return jax.tree.unflatten(tree, leaves), ys if ys is None else _like(y, ys)
 
 
-class _Program:
-    """A step traced once: its equations, and a compiled form to be dispatched."""
-
-    def __init__(self, step: Callable[..., Any], tree: Any, shapes: tuple[Any, ...]):
-        # imported here because it brings all of Pallas, a tenth of a second
-        from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
-
-        carry, x = jax.tree.unflatten(tree, shapes)
-        self.jaxpr, (_, self.y) = jax.make_jaxpr(step, return_shape=True)(carry, x)
-        size = len(jax.tree.leaves(carry))
-        read, written = self.jaxpr.jaxpr.invars[:size], self.jaxpr.jaxpr.outvars[:size]
-        changed = [k for k in range(size) if written[k] is not read[k]]
-
-        def once(
-            consts: Any, carry: list[Any], i: Any, ys: list[Any], xs: list[Any]
-        ) -> tuple[dict[int, Any], Any, list[Any]]:
-            x = [jax.lax.dynamic_index_in_dim(a, i, keepdims=False) for a in xs]
-            out = jaxpr_as_fun(ClosedJaxpr(self.jaxpr.jaxpr, consts))(*carry, *x)
-            update = jax.lax.dynamic_update_index_in_dim
-            ys = [update(a, y, i, 0) for a, y in zip(ys, out[size:], strict=True)]
-            return {k: out[k] for k in changed}, i + 1, ys
-
-        self.once = jax.jit(once)
-
-    of = functools.lru_cache(maxsize=8)(
-        lambda step, tree, shapes: _Program(step, tree, shapes)
-    )
-
-    def run(self, carry: Any, xs: Any, done: Any) -> tuple[Any, Any]:
-        leaves, tree = jax.tree.flatten(carry)
-        inputs = jax.tree.leaves(xs)
-        length = inputs[0].shape[0]
-        i = jnp.zeros((), jnp.int32)
-        outputs, y_tree = jax.tree.flatten(self.y)
-        ys = [blank((length, *y.shape), y.dtype) for y in outputs]
-        for count in range(length):
-            changed, i, ys = self.once(self.jaxpr.consts, leaves, i, ys, inputs)
-            leaves = [changed.get(k, leaf) for k, leaf in enumerate(leaves)]
-            if done is not None and count % LOOK_EVERY == LOOK_EVERY - 1:
-                flag = done(jax.tree.unflatten(tree, leaves))
-                if not isinstance(flag, jax.core.Tracer) and flag:
-                    break
-        return jax.tree.unflatten(tree, leaves), jax.tree.unflatten(y_tree, ys)
+_TRACED = refusal(
+    "lr_range_test",
+    "stacked arrays as batches under jit and vmap, where no iterable can be read",
+    "stack its batches with jax.tree.map(lambda *a: jax.numpy.stack(a), *batches)",
+)
 
 
-def blank(shape: tuple[int, ...], dtype: Any) -> jax.Array:
-    """NaN where the dtype has it, else zero."""
-    return jnp.full(shape, jnp.nan if jnp.issubdtype(dtype, jnp.inexact) else 0, dtype)
-
-
-def _convolves(jaxpr: Any) -> bool:
-    """Whether a convolution stands in the equations, nested ones included."""
-    for equation in jaxpr.eqns:
-        if equation.primitive.name == "conv_general_dilated":
-            return True
-        for leaf in jax.tree.leaves(tuple(equation.params.values())):
-            inner = getattr(leaf, "jaxpr", leaf)
-            if hasattr(inner, "eqns") and _convolves(inner):
-                return True
-    return False
+def _like(tree: Any, leaves: list[Any]) -> Any:
+    return jax.tree.unflatten(jax.tree.structure(tree), leaves)

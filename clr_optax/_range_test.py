@@ -1,36 +1,26 @@
 """The learning-rate range test: data in, curve out."""
 
-import dataclasses
-import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
 from jax.typing import ArrayLike
 
-from clr_optax._iterate import blank, iterate
-from clr_optax._range_args import check_data, check_kinds, rates
-
-
-class RangeTest(NamedTuple):
-    """The curve of a range test, a pytree; after its stop there is NaN.
-
-    Attributes:
-      lrs: the rates, shape (num_steps,), from min_lr to max_lr, both exact.
-      losses: the loss before the step at each rate.
-      smoothed: the running mean of the losses that decided the stop.
-      num_finite: how many losses there are before the stop.
-      aux: the loss's auxiliary output of each step, stacked, or None; after the stop
-        NaN, and zero where a dtype has no NaN.
-    """
-
-    lrs: jax.Array
-    losses: jax.Array
-    smoothed: jax.Array
-    num_finite: jax.Array
-    aux: Any
+from clr_optax._batches import arrays, source
+from clr_optax._core import refusal
+from clr_optax._iterate import iterate
+from clr_optax._range_args import (
+    check_factor,
+    check_kinds,
+    check_params,
+    check_whole,
+    rates,
+)
+from clr_optax._range_curve import RangeTest
+from clr_optax._start import first_carry
+from clr_optax._training import Given, Point, TrainingStep
 
 
 def lr_range_test(
@@ -38,165 +28,150 @@ def lr_range_test(
     params: Any,
     batches: Any,
     *,
+    state: Any = None,
     min_lr: ArrayLike = 1e-6,
     max_lr: ArrayLike = 10.0,
     num_steps: int = 100,
     spacing: str = "exponential",
     optimizer: Callable[[optax.Schedule], optax.GradientTransformation] = optax.sgd,
+    accumulate: int = 1,
+    stop_factor: float | None = 4.0,
     key: jax.Array | None = None,
     has_aux: bool = False,
 ) -> RangeTest:
-    """The loss of each step of a short training run whose rate rises from end to end.
+    """Returns the loss of each step of a short training whose rate rises all the way.
 
         rate(i) = min_lr * (max_lr / min_lr) ** (i / (num_steps - 1))   "exponential"
         rate(i) = min_lr + (max_lr - min_lr) * i / (num_steps - 1)      "linear"
 
-    Read the curve with ``suggest_bounds(test.lrs, test.losses)`` or ``suggest_lr``.
+    ``bounds()`` and ``suggest()`` read the curve, ``plot()`` draws it.
 
-    The test stops at a loss that is not finite, and where the running mean of the
-    losses (over a twentieth of the steps, bias corrected) and each of the last two
-    losses exceed the mean's best value b by 3 abs(b): four times the best, for a
-    positive loss. A single spike does not stop it. The compiled program goes on
-    blindly, with nothing asked of the device, and what it computes after the stop is
-    left out; where steps are dispatched one by one, on a CPU for a loss that
-    convolves, they end soon after the stop.
+    The test stops at a loss that is not finite, and where the losses and their running
+    mean rise above stop_factor times the best mean; then the rate is 0, the remaining
+    losses are left out, and no batch is asked for any more.
 
-    Nothing that was given is changed. Under ``vmap`` over params, key or batches it
-    gives a curve for each seed: take the median of the suggestions, and their spread.
-    Arrays sharded over several devices are computed where they are. A second call with
-    the same loss_fn, optimizer and shapes compiles nothing, whatever the bounds; so
-    both must be pure, and a lambda or a partial that is written anew is compiled anew.
+    Nothing that was given is changed: there is one copy of params and state, and it is
+    donated from step to step. Arrays that are sharded over devices stay as they are,
+    and the optimizer's state follows them. Under ``vmap`` over params, key, stacked
+    batches, or a number in the optimizer, it gives a curve for each. A second call with
+    the same functions and shapes compiles nothing, whatever the bounds; so loss_fn and
+    optimizer must be pure, and a lambda that is written anew is compiled anew.
 
     Args:
-      loss_fn: ``loss_fn(params, batch)``, or ``loss_fn(params, batch, key)`` if a key
-        is given, to a scalar loss, or to (loss, aux) with has_aux. It may close over
-        data that batches are the indices of.
-      params: a pytree of floating-point arrays, such as a dictionary or NNX state.
-      batches: a pytree of arrays with a leading axis over batches; step i uses batch
-        i modulo their number.
-      min_lr: the first rate, a positive number.
-      max_lr: the last rate, above min_lr.
-      num_steps: how many rates are tried, 2 to 1,000,000. Suggestions need 10.
-      spacing: "exponential", or "linear" as Smith has it.
-      optimizer: from a schedule to an Optax transformation: ``optax.sgd``,
-        ``optax.adamw``, ``functools.partial(optax.sgd, momentum=0.9)``.
-      key: a random key; step i gets ``jax.random.fold_in(key, i)``.
-      has_aux: whether loss_fn returns (loss, aux).
+        loss_fn: ``loss_fn(params, batch)`` to a scalar loss; with state
+            ``loss_fn(params, state, batch)`` to (loss, state). With a key, the key
+            comes last. With has_aux it returns (loss, aux), or (loss, (state, aux)).
+            It may close over arrays.
+        params: a pytree of floating-point arrays: what is trained.
+        batches: one of three:
+            - arrays of shapes (num_batches, batch_size, ...), stacked, or a pytree of
+              them; step i uses batch i modulo their number. What looks like one batch
+              or a whole data set is refused: arrays that differ in their first two
+              axes, floats of two axes, or more batches than there are steps.
+            - a list of batches, a loader, a generator, any iterable of pytrees of
+              arrays. One batch is in memory at a time. An iterable that can be started
+              again is. A batch of another shape is compiled for anew.
+            - None for a loss_fn that needs no batches: it is given None.
+        state: a pytree of arrays of any dtype that loss_fn hands on to the next batch,
+            such as the statistics of batch normalisation.
+        min_lr: the first rate, a positive number.
+        max_lr: the last rate, above min_lr.
+        num_steps: how many rates are tried, 2 to 1,000,000. Suggestions need 10.
+        spacing: "exponential", or "linear" as Smith has it.
+        optimizer: from a schedule to an Optax transformation: ``optax.sgd``,
+            ``optax.adamw``, ``functools.partial(optax.sgd, momentum=0.9)``. Its update
+            is given value, grad, value_fn and grad_fn if it takes them.
+        accumulate: how many batches make a step: one rate, one update by the mean of
+            their gradients, one point of the curve, the mean of their losses.
+        stop_factor: how many times the best loss is too much, or None to stop only at
+            a loss that is not finite.
+        key: a random key; batch i gets ``jax.random.fold_in(key, i)``.
+        has_aux: whether loss_fn returns an aux, a pytree of arrays, as well.
 
     Returns:
-      A ``RangeTest``.
+        A ``RangeTest``.
 
     Raises:
-      TypeError: an argument of the wrong kind; what JAX raises for a loss_fn that is
-        not differentiable to a scalar, and what loss_fn raises, come through as well.
-      ValueError: a rate that is not finite and positive, max_lr not above min_lr by
-        num_steps different rates, num_steps or spacing out of range, no params, no
-        batches, or batches of different numbers.
+        TypeError: an argument of the wrong kind; a loss_fn that does not return what
+            it must; an optimizer that accumulates by itself or searches for its rate;
+            an iterable under ``jit`` or ``vmap``. What loss_fn raises comes through.
+        ValueError: a rate that is not finite and positive, max_lr not above min_lr by
+            num_steps different rates, a number out of range, no params, batches of
+            wrong shapes, or fewer batches than the test needs.
 
     Examples:
-      >>> import jax.numpy as jnp
-      >>> from clr_core import suggest_bounds
-      >>> def loss_fn(params, batch):
-      ...     return 4 * jnp.sum((params - batch) ** 2)  # diverges above 2 / 8
-      >>> test = lr_range_test(loss_fn, jnp.ones(3), jnp.zeros((1, 3)), min_lr=1e-4)
-      >>> base_lr, max_lr = suggest_bounds(test.lrs, test.losses)
-      >>> bool(0.0625 < max_lr < 0.25)
-      True
+        >>> import jax, jax.numpy as jnp, optax
+        >>> def loss_fn(params, batch):
+        ...     return 4 * jnp.sum((params - batch) ** 2)  # diverges above 2 / 8
+        >>> test = lr_range_test(loss_fn, jnp.ones(3), jnp.zeros((1, 3)), min_lr=1e-4)
+        >>> base_lr, max_lr = test.bounds()
+        >>> 0.0625 < max_lr < 0.25
+        True
+
+        Batches from a loader, and a state that counts them:
+
+        >>> def counting(params, state, batch):
+        ...     return loss_fn(params, batch), {"seen": state["seen"] + 1}
+        >>> test = lr_range_test(
+        ...     counting,
+        ...     jnp.ones(3),
+        ...     (jnp.zeros(3) for _ in range(100)),
+        ...     state={"seen": 0},
+        ...     min_lr=1e-4,
+        ... )
+        >>> test.bounds() == (base_lr, max_lr)
+        True
+
+        Three weight decays in one program:
+
+        >>> def with_decay(weight_decay):
+        ...     optimizer = lambda rate: optax.adamw(rate, weight_decay=weight_decay)
+        ...     batches = jnp.zeros((1, 3))
+        ...     return lr_range_test(loss_fn, jnp.ones(3), batches, optimizer=optimizer)
+        >>> jax.vmap(with_decay)(jnp.array([0.0, 0.1, 1.0])).losses.shape
+        (3, 100)
 
     References:
-      Smith, 2015, https://arxiv.org/abs/1506.01186, section 3.3.
+        Smith, 2015, https://arxiv.org/abs/1506.01186, section 3.3.
     """
     check_kinds(loss_fn, optimizer, key, has_aux)
-    params, batches = check_data(params, batches)
+    params = check_params(params)
     lrs = rates(min_lr, max_lr, num_steps, spacing)
-    step = _step(loss_fn, optimizer, has_aux)
-    zero = jnp.zeros((), lrs.dtype)
-    far = jnp.full((), jnp.inf, lrs.dtype)
-    progress = _Progress(zero, zero, far, zero, jnp.zeros((), bool))
-    decay = jnp.asarray(1 - 1 / max(1, lrs.size / 20), lrs.dtype)
-    state = _State(params, _begin(optimizer)(params), progress, decay, batches, key)
-    xs = (jnp.arange(lrs.size), lrs)
-    _, (losses, smoothed, aux) = iterate(step, state, xs, done=_stopped)
-    finite = jnp.isfinite(losses).sum()
-    return RangeTest(lrs, losses, smoothed, finite, aux)
+    check_whole("accumulate", accumulate, 1)
+    length = lrs.size * accumulate
+    batches, stacked = source(batches, length)
+    stateful = state is not None
+    step = TrainingStep(loss_fn, optimizer, stacked, stateful, has_aux, accumulate)
+    carry = first_carry(step, params, arrays("state", state), lrs.size, lrs.dtype)
+    given = Given(lrs, check_factor(stop_factor, lrs.dtype), key)
+    carry, points = iterate(step, carry, given, batches, length)
+    if not stacked and batches is not None:
+        _check_enough(batches.taken, length, carry.stop.stopped)
+    with jax.debug_nans(False), jax.debug_infs(False):
+        return _curve(lrs, points, accumulate)
 
 
-class _Progress(NamedTuple):
-    """What the stop rule remembers."""
-
-    total: jax.Array
-    weight: jax.Array
-    best: jax.Array
-    previous: jax.Array
-    stopped: jax.Array
-
-    def after(self, loss: jax.Array, decay: jax.Array) -> tuple["_Progress", jax.Array]:
-        total = decay * self.total + (1 - decay) * loss
-        weight = decay * self.weight + (1 - decay)
-        mean = total / weight
-        best = jnp.minimum(self.best, mean)
-        limit = best + 3 * jnp.abs(best)
-        lowest = jnp.minimum(jnp.minimum(loss, self.previous), mean)
-        stopped = self.stopped | ~jnp.isfinite(loss) | (lowest > limit)
-        return _Progress(total, weight, best, loss, stopped), mean
+def _check_enough(taken: int, wanted: int, stopped: Any) -> None:
+    """Raises ValueError where an iterable was used up before the test had an end."""
+    if taken < wanted and not stopped:
+        rule = f"{wanted} batches (num_steps times accumulate)"
+        hint = "an iterable that can start again, such as a list, may be shorter"
+        raise ValueError(refusal("lr_range_test", f"{rule}, got {taken}", hint))
 
 
-class _State(NamedTuple):
-    params: Any
-    opt_state: Any
-    progress: _Progress
-    decay: jax.Array
-    batches: Any
-    key: jax.Array | None
+def _curve(lrs: jax.Array, points: Point, accumulate: int) -> RangeTest:
+    """Returns the points as a curve, with NaN or zero where none was reached."""
+    last = slice(accumulate - 1, None, accumulate)
+    reached = points.reached[last]
 
+    def blank(a: jax.Array) -> jax.Array:
+        nothing = jnp.nan if jnp.issubdtype(a.dtype, jnp.inexact) else 0
+        where = reached.reshape(-1, *(1,) * (a.ndim - 1))
+        return jnp.where(where, a, jnp.asarray(nothing, a.dtype))
 
-def _stopped(state: _State) -> jax.Array:
-    return state.progress.stopped
-
-
-@functools.lru_cache(maxsize=8)
-def _begin(optimizer: Any) -> Any:
-    def init(params: Any) -> Any:
-        transformation = optimizer(lambda count: jnp.zeros((), jnp.result_type(float)))
-        if not isinstance(transformation, optax.GradientTransformation):
-            rule = "optimizer to return an optax.GradientTransformation"
-            got = f"got {type(transformation).__name__}"
-            raise TypeError(f"lr_range_test needs {rule}, {got}.")
-        return transformation.init(params)
-
-    return jax.jit(init)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Step:
-    """One training step; equal for equal functions, and so compiled once for them."""
-
-    loss_fn: Any
-    optimizer: Any
-    has_aux: bool
-
-    def __call__(
-        self, state: _State, x: tuple[jax.Array, jax.Array]
-    ) -> tuple[_State, tuple[jax.Array, jax.Array, Any]]:
-        i, lr = x
-        params, opt_state, progress, decay, batches, key = state
-        batch = jax.tree.map(lambda a: a[i % a.shape[0]], batches)
-        keys = () if key is None else (jax.random.fold_in(key, i),)
-        gradient = jax.value_and_grad(self.loss_fn, has_aux=self.has_aux)
-        value, grads = gradient(params, batch, *keys)
-        loss, aux = value if self.has_aux else (value, None)
-        transformation = self.optimizer(lambda count: lr)
-        updates, opt_state = transformation.update(grads, opt_state, params)
-        params = optax.apply_updates(params, updates)
-
-        loss = loss.astype(lr.dtype)
-        over = progress.stopped | ~jnp.isfinite(loss)
-        progress, mean = progress.after(loss, decay)
-        y = jax.tree.map(
-            lambda a: jnp.where(over, blank(a.shape, a.dtype), a),
-            jax.tree.map(jnp.asarray, (loss, mean, aux)),
-        )
-        return _State(params, opt_state, progress, decay, batches, key), y
-
-
-_step = functools.lru_cache(maxsize=8)(_Step)
+    aux = points.aux
+    if accumulate > 1:
+        aux = jax.tree.map(lambda a: a.reshape(-1, accumulate, *a.shape[1:]), aux)
+    aux = jax.tree.map(blank, aux)
+    losses, smoothed = blank(points.loss[last]), blank(points.smoothed[last])
+    return RangeTest(lrs, losses, smoothed, reached.sum(), aux)

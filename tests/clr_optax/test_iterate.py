@@ -10,7 +10,7 @@ import optax
 import pytest
 from range_problems import convolution, problem, regression
 
-from clr_optax import _iterate, lr_range_test
+from clr_optax import _iterate, _program, lr_range_test
 
 MOMENTUM = functools.partial(optax.sgd, momentum=0.9)
 
@@ -29,27 +29,35 @@ def compiled():
     jax.monitoring.unregister_event_duration_listener(listen)
 
 
-@pytest.mark.parametrize("backend", ["cpu", "gpu"])
-def test_other_bounds_compile_nothing(compiled, monkeypatch, backend):
-    monkeypatch.setattr(jax, "default_backend", lambda: backend)
-    for base, wide in ((regression, (8, 6)), (convolution, (16,))):
+@pytest.mark.parametrize("accumulate", [1, 2])
+@pytest.mark.parametrize("way", ["stacked", "stacked on a gpu", "streamed"])
+@pytest.mark.parametrize("loss_fn", [regression, convolution])
+def test_other_bounds_compile_nothing(compiled, monkeypatch, loss_fn, way, accumulate):
+    if way == "stacked on a gpu":
+        monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
 
-        def loss_fn(params, batch, base=base):
-            return base(params, batch)
+    def anew(params, batch):
+        return loss_fn(params, batch)
 
-        params, batches = problem(wide=wide)
-        lr_range_test(loss_fn, params, batches, optimizer=MOMENTUM, num_steps=20)
-        compiled.clear()
-        for max_lr in (0.1, 1.0, 3):
-            lr_range_test(
-                loss_fn,
-                params,
-                batches,
-                optimizer=MOMENTUM,
-                num_steps=20,
-                max_lr=max_lr,
-            )
-        assert compiled == []
+    params, batches = problem(wide=(16,) if loss_fn is convolution else (8, 6))
+    if way == "streamed":
+        batches = [jax.tree.map(lambda a, i=i: a[i], batches) for i in range(3)]
+    lr_range_test(
+        anew, params, batches, optimizer=MOMENTUM, num_steps=20, accumulate=accumulate
+    )
+    compiled.clear()
+    for max_lr, stop_factor in ((0.1, 4), (1.0, 3), (3, 10.5)):
+        lr_range_test(
+            anew,
+            params,
+            batches,
+            optimizer=MOMENTUM,
+            num_steps=20,
+            max_lr=max_lr,
+            stop_factor=stop_factor,
+            accumulate=accumulate,
+        )
+    assert compiled == []
 
 
 @pytest.mark.parametrize("max_lr", [0.1, 1e6])
@@ -61,7 +69,8 @@ def test_dispatched_and_scanned_steps_agree(monkeypatch, max_lr):
 
     tests = []
     for dispatched in (False, True):
-        monkeypatch.setattr(_iterate, "_convolves", lambda jaxpr, d=dispatched: d)
+        monkeypatch.setattr(_program, "_convolves", lambda jaxpr, d=dispatched: d)
+        _program._kept.cache_clear()
         tests.append(lr_range_test(run, params, batches, max_lr=max_lr, has_aux=True))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, 1e-5), *tests)
     assert (tests[0].num_finite < 100) == (max_lr > 1)
@@ -69,9 +78,9 @@ def test_dispatched_and_scanned_steps_agree(monkeypatch, max_lr):
 
 def test_only_steps_that_convolve_are_dispatched(monkeypatch):
     runs = []
-    run = _iterate._Program.run
+    dispatched = _iterate._dispatched
     monkeypatch.setattr(
-        _iterate._Program, "run", lambda *args: runs.append(1) or run(*args)
+        _iterate, "_dispatched", lambda *args: runs.append(1) or dispatched(*args)
     )
     nested = jax.checkpoint(jax.jit(convolution))
     for loss_fn, wide in ((regression, (8, 6)), (nested, (16,))):
@@ -81,33 +90,36 @@ def test_only_steps_that_convolve_are_dispatched(monkeypatch):
     assert runs == [1]
 
 
+def convolving(carry, given, x):
+    """A step that adds up, and stops where the sum is above 20."""
+    kernel = jnp.ones((1, 1, 1, 1))
+    y = jax.lax.conv(x * kernel, kernel, (1, 1), "VALID").sum()
+    return carry + y, (y, jnp.int32(1)), carry + y > 20
+
+
 def test_dispatched_steps_end_soon_after_the_stop():
-    steps = []
-
-    def step(carry, x):
-        jax.debug.callback(lambda: steps.append(1))
-        kernel = jnp.ones((1, 1, 1, 1))
-        y = jax.lax.conv(x * kernel, kernel, (1, 1), "VALID").sum()
-        return carry + y, (y, jnp.int32(1))
-
-    _, (ys, ones) = _iterate.iterate(
-        step, jnp.float32(0), jnp.ones(100), done=lambda carry: carry > 20
-    )
-    jax.effects_barrier()
-    assert len(steps) == 32
-    assert ones.tolist() == [1] * 32 + [0] * 68
-    assert np.isnan(ys[32:]).all()
+    for batches in (jnp.float32(1), iter(jnp.ones(100))):
+        total, (ys, ones) = _iterate.iterate(
+            convolving, jnp.float32(0), None, batches, 100
+        )
+        count = int(ones.sum())
+        assert 21 <= count <= 23
+        assert total == count
+        assert ones.tolist() == [1] * count + [0] * (100 - count)
+        np.testing.assert_array_equal(ys, ones)
+    assert len(list(batches)) == 100 - count
 
 
-def test_what_a_step_hands_on_is_not_copied():
-    data = jnp.ones((1, 1, 8, 8))
+def test_what_a_step_closes_over_is_no_constant_of_the_program():
+    data = jnp.ones((1, 1, 50, 50))
 
-    def step(carry, x):
-        total, kernel, data = carry
-        y = jax.lax.conv(data, kernel, (1, 1), "VALID").sum()
-        return (total + x * y, kernel, data), y
+    def step(carry, given, x):
+        y = jax.lax.conv(data, jnp.ones((1, 1, 2, 2)), (1, 1), "VALID").sum()
+        return carry + x * y, y, jnp.zeros((), bool)
 
-    carry = (jnp.float32(0), jnp.ones((1, 1, 2, 2)), data)
-    (total, _, handed), ys = _iterate.iterate(step, carry, jnp.arange(5.0))
-    assert handed is data
-    assert total == 10 * ys[0]
+    program = _program.Program.of(step, jnp.float32(0), None, jnp.float32(1))
+    arguments = [jnp.float32(0)], *program.start(3), [jnp.float32(1)]
+    text = program._once.lower(program._consts, *arguments).as_text()
+    assert "tensor<1x1x50x50xf32>" in text.split("->")[0]
+    total, ys = _iterate.iterate(step, jnp.float32(0), None, jnp.float32(2), 3)
+    assert total == 6 * ys[0]

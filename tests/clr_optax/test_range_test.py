@@ -93,12 +93,12 @@ def test_the_stop_is_four_times_the_best():
 
 
 def as_given(params, value):
-    return value + 0 * params
+    return value[0, 0] + 0 * params
 
 
 def series(values):
     """A test whose losses are the values, whatever is trained."""
-    values = jnp.asarray(values, jnp.float32)
+    values = jnp.asarray(values, jnp.float32)[:, None, None]
     return lr_range_test(as_given, jnp.float32(0), values, num_steps=values.size)
 
 
@@ -212,9 +212,9 @@ def test_a_loss_with_a_key_gets_a_new_one_each_step(key):
 
 def test_aux_is_stacked_and_blank_after_the_stop():
     def loss_fn(params, value):
-        return value + 0 * params, {"value": 2 * value, "whole": jnp.int32(7)}
+        return value[0] + 0 * params, {"value": 2 * value[0], "whole": jnp.int32(7)}
 
-    values = jnp.where(jnp.arange(20) < 12, 1.0, jnp.nan)
+    values = list(jnp.where(jnp.arange(20) < 12, 1.0, jnp.nan)[:, None])
     test = lr_range_test(loss_fn, jnp.float32(0), values, num_steps=20, has_aux=True)
     assert test.aux["whole"].tolist() == [7] * 12 + [0] * 8
     np.testing.assert_array_equal(test.aux["value"], 2 * test.losses)

@@ -1,0 +1,153 @@
+"""The picture of a range test."""
+
+import textwrap
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, get_args
+
+import numpy as np
+
+from clr_core import suggest_bounds, suggest_lr
+from clr_optax._core import Rule, refusal
+from clr_optax._readings import Curve, doubts, medians
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_NAME = "RangeTest.plot"
+_LINE, _RANGE = "#1f4e9c", "#f2a33a"
+_MARKS = {"valley": "o", "slide": "s", "steep": "^", "minimum": "D", "smith": "v"}
+
+
+def draw(
+    curves: list[Curve], ax: "Axes | None", labels: Sequence[str] | None
+) -> "Axes":
+    """Returns the axes with the curves, the suggestions, bounds and reservations."""
+    if labels is not None and len(labels) != len(curves):
+        rule = "a label for each curve"
+        got = {"labels": len(labels), "curves": len(curves)}
+        raise ValueError(refusal(_NAME, rule, **got))
+    ax = _new_axes() if ax is None else ax
+    ends = [_max_lr(curve) for curve in curves]
+    low, high = _limits(curves, ends)
+    lines = [_smooth(np.minimum(losses, 2 * high - low)) for _, losses in curves]
+    if labels is None:
+        _draw_one(ax, curves, lines)
+    else:
+        _draw_each(ax, curves, lines, ends, labels)
+    ax.set_xscale("linear" if _even(curves[0][0]) else "log")
+    ax.set_ylim(low, high)
+    notes = [textwrap.fill(note, 80) for note in doubts(curves)]
+    ax.set_xlabel("\n".join(["learning rate", *notes]))
+    ax.set_ylabel("loss")
+    ax.legend(loc="best", fontsize="small", framealpha=0.9)
+    return ax
+
+
+def _new_axes() -> Any:
+    """Returns the axes of a new figure."""
+    try:
+        from matplotlib import pyplot
+    except ImportError as error:
+        hint = "pip install 'clr-jax[plot]'"
+        raise ImportError(refusal(_NAME, "matplotlib", hint)) from error
+    return pyplot.subplots(figsize=(7, 4), dpi=120, layout="constrained")[1]
+
+
+def _draw_one(ax: Any, curves: list[Curve], lines: list[np.ndarray]) -> None:
+    """Draws one curve, or several that are repetitions: their median and a band."""
+    lrs, middle, label = curves[0][0], lines[0], "smoothed loss"
+    for rates, losses in curves:
+        ax.plot(rates, losses, ".", color=_LINE, alpha=0.4, ms=5, mew=0)
+    if len(lines) > 1:
+        low, middle, high = _spread(lines)
+        ax.fill_between(lrs, low, high, color=_LINE, alpha=0.2, lw=0)
+        label = f"smoothed, median of {len(lines)}"
+    ax.plot(lrs, middle, color=_LINE, lw=1.8, label=label)
+    try:
+        base_lr, max_lr = medians(_NAME, curves, suggest_bounds)
+    except ValueError:
+        return  # the reservations say why
+    label = f"bounds {base_lr:.3g} to {max_lr:.3g}"
+    ax.axvspan(base_lr, max_lr, color=_RANGE, alpha=0.25, lw=0, label=label)
+    for rule in get_args(Rule):
+        (rate,) = medians(_NAME, curves, partial(suggest_lr, rule=rule))
+        style = {"marker": _MARKS[rule], "ms": 7, "mec": "white", "ls": "none"}
+        height = _height(lrs, middle, rate)
+        ax.plot(rate, height, **style, label=f"{rule} {rate:.3g}", zorder=3)
+
+
+def _draw_each(
+    ax: Any,
+    curves: list[Curve],
+    lines: list[np.ndarray],
+    ends: list[float],
+    labels: Sequence[str],
+) -> None:
+    """Draws a line for each curve, with a mark at its max_lr."""
+    from matplotlib import colormaps
+
+    colors = colormaps["viridis"](np.linspace(0, 0.9, len(curves)))
+    for (lrs, _), line, end, label, color in zip(
+        curves, lines, ends, labels, colors, strict=True
+    ):
+        known = np.isfinite(end)
+        text = f"max_lr {end:.3g}" if known else "cannot be read"
+        ax.plot(lrs, line, color=color, lw=1.6, label=f"{label}: {text}")
+        if known:
+            height = _height(lrs, line, end)
+            ax.plot(end, height, "o", color=color, ms=7, mec="white", zorder=3)
+
+
+def _max_lr(curve: Curve) -> float:
+    """Returns a curve's max_lr, infinite where nothing can be read."""
+    try:
+        return float(suggest_bounds(*curve)[1])
+    except ValueError:
+        return np.inf
+
+
+def _height(lrs: np.ndarray, line: np.ndarray, rate: float) -> float:
+    """Returns where a line is at a rate."""
+    known = np.isfinite(line)
+    return float(np.interp(np.log(rate), np.log(lrs[known]), line[known]))
+
+
+def _spread(lines: list[np.ndarray]) -> np.ndarray:
+    """Returns lowest, median and highest, where more than half of the lines are."""
+    stack = np.array(lines)
+    spread = np.full((3, stack.shape[1]), np.nan)
+    many = 2 * np.isfinite(stack).sum(axis=0) > len(stack)
+    spread[:, many] = np.nanquantile(stack[:, many], [0, 0.5, 1], axis=0)
+    return spread
+
+
+def _even(lrs: np.ndarray) -> bool:
+    """Returns whether the rates are spaced linearly."""
+    steps = np.diff(lrs)
+    return bool(np.ptp(steps) < 0.01 * steps.mean())
+
+
+def _limits(curves: list[Curve], ends: list[float]) -> tuple[float, float]:
+    """Returns the losses to show: all up to max_lr, and a part of what rises."""
+    every = [losses[np.isfinite(losses)] for _, losses in curves]
+    falling = [
+        losses[(lrs <= end) & np.isfinite(losses)]
+        for (lrs, losses), end in zip(curves, ends, strict=True)
+    ]
+    lowest = np.concatenate([*every, [np.inf]]).min()
+    if not np.isfinite(lowest):
+        return 0.0, 1.0
+    span = (np.quantile(np.concatenate(falling), 0.98) - lowest) or 1.0
+    return lowest - 0.05 * span, lowest + 1.35 * span
+
+
+def _smooth(losses: np.ndarray) -> np.ndarray:
+    """Returns the mean of the losses around each, over a tenth of them at most."""
+    count = int(np.cumprod(np.isfinite(losses)).sum())
+    sums = np.cumsum(np.append(0.0, losses[:count]))
+    index = np.arange(count)
+    reach = np.minimum(np.minimum(index, count - 1 - index), losses.size // 20)
+    line = np.full(losses.size, np.nan)
+    line[:count] = (sums[index + reach + 1] - sums[index - reach]) / (2 * reach + 1)
+    return line

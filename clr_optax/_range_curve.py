@@ -1,0 +1,140 @@
+"""The curve of a range test, which reads and draws itself."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from clr_core import suggest_bounds, suggest_lr
+from clr_optax._plot import draw
+from clr_optax._readings import curves_of, doubts, medians
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+class RangeTest(NamedTuple):
+    """The curve of a range test, a pytree; after its stop there is NaN.
+
+    Under ``vmap`` it holds several curves, with leading axes. A curve that another
+    trainer measured is read and drawn by the same means: lrs and losses are enough,
+    and of accuracies the losses are ``1 - accuracy``.
+
+    Attributes:
+        lrs: the rates, shape (num_steps,), from min_lr to max_lr, both exact.
+        losses: the loss before the step at each rate.
+        smoothed: the running mean of the losses that decided the stop, or None.
+        num_finite: how many losses there are before the stop, or None.
+        aux: the loss's auxiliary output of each step, stacked, or None; with
+            accumulate=k a second axis counts the k batches of a step. After the stop
+            NaN, and zero where a dtype has no NaN.
+
+    Examples:
+        >>> import numpy as np
+        >>> lrs = 2.0 ** np.arange(-16, 4)
+        >>> losses = [2.0] * 8 + [1.75, 1.5, 1.25, 1.0, 0.75, 0.5]
+        >>> losses += [0.5, 1, 2, 4, 8, 16]
+        >>> test = RangeTest(lrs, losses)
+        >>> test.suggest("valley")
+        0.0078125
+
+        Rates and losses are the curve, and one file keeps them exactly:
+
+        >>> import pathlib, tempfile
+        >>> file = pathlib.Path(tempfile.mkdtemp(), "curve.npz")
+        >>> np.savez(file, lrs=test.lrs, losses=test.losses)
+        >>> RangeTest(**np.load(file)).bounds() == test.bounds()
+        True
+    """
+
+    lrs: Any
+    losses: Any
+    smoothed: Any = None
+    num_finite: Any = None
+    aux: Any = None
+
+    def bounds(self) -> tuple[float, float]:
+        """Returns (base_lr, max_lr), as ``suggest_bounds`` reads them from the curve.
+
+        Of several curves they are the medians over those that can be read.
+
+        Raises:
+            TypeError: values are not known, under ``jit`` and ``vmap``.
+            ValueError: as ``suggest_bounds``; half of several curves or more cannot
+                be read.
+        """
+        name = "RangeTest.bounds"
+        curves = curves_of(name, self.lrs, self.losses)
+        base_lr, max_lr = medians(name, curves, suggest_bounds)
+        return base_lr, max_lr
+
+    def suggest(self, rule: str = "valley") -> float:
+        """Returns the rate that a rule of ``suggest_lr`` reads from the curve.
+
+        Of several curves it is the median over those that can be read.
+
+        Raises:
+            TypeError: as ``bounds``.
+            ValueError: as ``bounds``, or the rule is unknown.
+        """
+        name = "RangeTest.suggest"
+        curves = curves_of(name, self.lrs, self.losses)
+        return medians(name, curves, partial(suggest_lr, rule=rule))[0]
+
+    def reservations(self) -> tuple[str, ...]:
+        """Returns what speaks against trusting the bounds, a few words each.
+
+        Of several curves it says how many each of them holds for.
+
+        Raises:
+            TypeError: as ``bounds``.
+        """
+        return doubts(curves_of("RangeTest.reservations", self.lrs, self.losses))
+
+    def plot(
+        self, ax: "Axes | None" = None, *, labels: Sequence[str] | None = None
+    ) -> "Axes":
+        """Returns axes with the curve, and with what is read from it.
+
+        The losses are points, their smoothed line runs through them (of several
+        curves the median, in a band from the lowest to the highest), the rules'
+        suggestions are marks, the bounds a shaded range; reservations stand below.
+
+        Args:
+            ax: axes of matplotlib to draw on, or None for a new figure.
+            labels: names of several curves that are no repetitions. Each gets a line
+                of its own, with a mark at its max_lr.
+
+        Raises:
+            ImportError: matplotlib is not installed.
+            TypeError: as ``bounds``.
+            ValueError: there are not as many labels as curves.
+        """
+        curves = curves_of("RangeTest.plot", self.lrs, self.losses)
+        return draw(curves, ax, labels)
+
+    def __repr__(self) -> str:
+        """Returns a line on what was measured and what is read, for people."""
+        try:
+            curves = curves_of("", self.lrs, self.losses)
+            doubted = doubts(curves)
+            texts = [_measured(curves)]
+        except (TypeError, ValueError):
+            return tuple.__repr__(self)
+        try:
+            base_lr, max_lr = self.bounds()
+            texts.append(f"bounds {base_lr:.3g} to {max_lr:.3g}")
+        except ValueError:
+            texts.append("no bounds")
+        return f"RangeTest({'; '.join([*texts, *doubted])})"
+
+
+def _measured(curves: list[Any]) -> str:
+    """Returns how many losses there are at which rates."""
+    lrs = np.concatenate([lrs for lrs, _ in curves])
+    counts = [int(np.isfinite(losses).sum()) for _, losses in curves]
+    least, most = min(counts), max(counts)
+    number = f"{most}" if least == most else f"{least} to {most}"
+    several = f"{len(curves)} curves of " if len(curves) > 1 else ""
+    return f"{several}{number} losses, rates {lrs.min():.3g} to {lrs.max():.3g}"

@@ -1,0 +1,70 @@
+"""What is read from one curve, or from several as medians."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from clr_core import suggest_bounds
+from clr_optax._core import refusal, reservations
+
+Curve = tuple[np.ndarray, np.ndarray]
+
+
+def curves_of(function: str, lrs: Any, losses: Any) -> list[Curve]:
+    """Returns each curve as its rates and losses, of arrays that may hold several."""
+    if any(isinstance(a, jax.core.Tracer) for a in (lrs, losses)):
+        rule, hint = "values that are known", "suggest_bounds works under jit and vmap"
+        raise TypeError(refusal(function, rule, hint))
+    lrs, losses = np.asarray(lrs), np.asarray(losses)
+    if losses.ndim < 2:
+        return [(lrs, losses)]
+    if losses.shape[-lrs.ndim :] != lrs.shape:
+        rule = "rates for each loss"
+        got = {"lrs": lrs.shape, "losses": losses.shape}
+        raise ValueError(refusal(function, rule, **got))
+    lrs = np.broadcast_to(lrs, losses.shape).reshape(-1, losses.shape[-1])
+    return list(zip(lrs, losses.reshape(lrs.shape), strict=True))
+
+
+def medians(
+    function: str, curves: list[Curve], read: Callable[..., Any]
+) -> list[float]:
+    """Returns the medians of what is read from each curve that can be read."""
+    if len(curves) == 1:
+        return list(map(float, np.ravel(read(*curves[0]))))
+    values, errors = [], []
+    for curve in curves:
+        try:
+            values.append(np.ravel(read(*curve)))
+        except ValueError as error:
+            errors.append(error)
+    if len(values) <= len(errors):
+        got = f"got {len(values)} of {len(curves)}"
+        rule = f"more than half of the curves to be readable, {got}"
+        raise ValueError(refusal(function, rule, f"the first says: {errors[0]}"))
+    return list(map(float, np.median(values, axis=0)))
+
+
+def doubts(curves: list[Curve]) -> tuple[str, ...]:
+    """Returns the reservations; of several curves, with how many each holds for."""
+    counts: dict[str, int] = {}
+    for curve in curves:
+        for text in reservations(*curve):
+            counts[text] = counts.get(text, 0) + 1
+    if len(curves) == 1:
+        return tuple(counts)
+    unread = len(curves) - sum(map(_readable, curves))
+    if unread:
+        counts["cannot be read"] = unread
+    return tuple(f"{text} ({n} of {len(curves)})" for text, n in counts.items())
+
+
+def _readable(curve: Curve) -> bool:
+    """Returns whether bounds can be read from a curve."""
+    try:
+        suggest_bounds(*curve)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,150 @@
+"""One training step at a rate of its own, and what it carries to the next."""
+
+import dataclasses
+import inspect
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from clr_optax._check_loss import check_loss, check_state
+from clr_optax._stop import Stop
+
+
+class Carry(NamedTuple):
+    """What a step hands to the next: arrays that nobody else holds."""
+
+    seen: jax.Array
+    params: Any
+    opt_state: Any
+    state: Any
+    stop: Stop
+    sums: Any
+
+
+class Given(NamedTuple):
+    """What every step is given."""
+
+    lrs: jax.Array
+    factor: Any
+    key: jax.Array | None
+
+
+class Point(NamedTuple):
+    """What a step tells: a point of the curve where reached, else only its aux."""
+
+    loss: jax.Array
+    smoothed: jax.Array
+    reached: jax.Array
+    aux: Any
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingStep:
+    """One batch of training; equal for equal fields, and so compiled once for them."""
+
+    loss_fn: Callable[..., Any]
+    optimizer: Callable[[optax.Schedule], optax.GradientTransformation]
+    stacked: bool
+    stateful: bool
+    has_aux: bool
+    accumulate: int
+
+    def transformation(self, rate: jax.Array) -> Any:
+        """Returns the optimizer at one rate."""
+        return self.optimizer(lambda count: rate)
+
+    def __call__(
+        self, carry: Carry, given: Given, batch: Any
+    ) -> tuple[Carry, Point, jax.Array]:
+        """Returns the carry after a batch, what is told of it, and whether to stop."""
+        if self.stacked:
+            batch = jax.tree.map(lambda a: a[carry.seen % a.shape[0]], batch)
+        key = () if given.key is None else (jax.random.fold_in(given.key, carry.seen),)
+
+        def evaluate(params: Any) -> tuple[jax.Array, tuple[Any, Any]]:
+            return self.evaluate(params, carry.state, batch, *key)
+
+        params = trained(carry.params)
+        (loss, (state, aux)), grads = jax.value_and_grad(evaluate, has_aux=True)(params)
+        loss = loss.astype(given.lrs.dtype)
+        carry = carry._replace(seen=carry.seen + 1, state=state)
+        if self.accumulate == 1:
+            carry, point = self.update(carry, given, loss, grads, evaluate)
+        else:
+            share = 1 / self.accumulate
+            sums = jax.tree.map(
+                lambda total, x: total + share * x.astype(total.dtype),
+                carry.sums,
+                (loss, grads),
+            )
+            carry, point = jax.lax.cond(
+                carry.seen % self.accumulate == 0,
+                lambda carry: self.last_of_several(carry, given, grads, evaluate),
+                lambda carry: (carry, Point(loss, loss, jnp.zeros((), bool), None)),
+                carry._replace(sums=sums),
+            )
+        return carry, point._replace(aux=aux), carry.stop.stopped
+
+    def evaluate(
+        self, params: Any, state: Any, batch: Any, *key: jax.Array
+    ) -> tuple[jax.Array, tuple[Any, Any]]:
+        """Returns (loss, (state, aux)), whatever of it loss_fn is asked for."""
+        states = (state,) if self.stateful else ()
+        result = self.loss_fn(params, *states, batch, *key)
+        loss, new, aux = check_loss(result, self.stateful, self.has_aux)
+        return loss, (check_state(new, state) if self.stateful else None, aux)
+
+    def last_of_several(
+        self, carry: Carry, given: Given, grads: Any, evaluate: Any
+    ) -> tuple[Carry, Point]:
+        """Returns what update returns, from the means over the batches since."""
+        loss, sums = carry.sums
+        grads = jax.tree.map(lambda total, g: total.astype(g.dtype), sums, grads)
+        carry = carry._replace(sums=jax.tree.map(jnp.zeros_like, carry.sums))
+        return self.update(carry, given, loss, grads, evaluate)
+
+    def update(
+        self, carry: Carry, given: Given, loss: jax.Array, grads: Any, evaluate: Any
+    ) -> tuple[Carry, Point]:
+        """Returns the carry after an update, and a point of the curve.
+
+        Where the test stops, the rate is 0: what follows stays finite.
+        """
+        i = carry.seen // self.accumulate - 1
+        stop, mean = carry.stop.after(i, loss, given.factor)
+        reached = ~carry.stop.stopped & jnp.isfinite(loss)
+        lr = given.lrs[i]
+        transformation = self.transformation(
+            jnp.where(stop.stopped, jnp.zeros_like(lr), lr)
+        )
+        extra = _accepted(
+            transformation,
+            value=loss,
+            grad=grads,
+            value_fn=lambda params: evaluate(params)[0],
+            grad_fn=lambda params, _: jax.grad(lambda p: evaluate(p)[0])(params),
+        )
+        updates, opt_state = transformation.update(
+            grads, carry.opt_state, carry.params, **extra
+        )
+        params = optax.apply_updates(carry.params, updates)
+        carry = carry._replace(params=params, opt_state=opt_state, stop=stop)
+        return carry, Point(loss, mean, reached, None)
+
+
+def trained(params: Any) -> Any:
+    """Returns the part of the params that a loss is a function of."""
+    return params.fast if isinstance(params, optax.LookaheadParams) else params
+
+
+def _accepted(transformation: Any, **extra: Any) -> dict[str, Any]:
+    """Returns those of Optax's extra arguments that an optimizer's update takes."""
+    if not isinstance(transformation, optax.GradientTransformationExtraArgs):
+        return {}
+    parameters = inspect.signature(transformation.update).parameters
+    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        return extra
+    return {name: extra[name] for name in extra if name in parameters}
