@@ -2,10 +2,11 @@
 
 import difflib
 import reprlib
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 Mode = Literal["triangular", "triangular2", "exp_range"]
 ScaleMode = Literal["cycle", "iterations"]
+Anneal = Literal["linear", "cosine"]
 Spacing = Literal["exponential", "linear"]
 Rule = Literal["valley", "slide", "steep", "minimum", "smith"]
 
@@ -23,15 +24,12 @@ def refusal(function: str, rule: str, hint: str = "", /, **got: Any) -> str:
 
 def check_word(function: str, name: str, value: object, words: Any) -> None:
     """Raises TypeError for what is no text, ValueError for what is not in a Literal."""
-    known = get_args(words)
+    known, got = words.__args__, {name: value}
     if not isinstance(value, str):
-        raise TypeError(
-            refusal(
-                function, f"{name} as text", f"such as {known[0]!r}", **{name: value}
-            )
-        )
+        rule, hint = f"{name} as text", f"such as {known[0]!r}"
+        raise TypeError(refusal(function, rule, hint, **got))
     if value not in known:
         near = difflib.get_close_matches(value, known, n=1)
         hint = f"did you mean {near[0]!r}?" if near else "see help for what each does"
         rule = f"{name} {' or '.join(map(repr, known))}"
-        raise ValueError(refusal(function, rule, hint, **{name: value}))
+        raise ValueError(refusal(function, rule, hint, **got))

@@ -1,6 +1,9 @@
 """The one place where private names of `clr_core` cross into `clr_optax`."""
 
 from clr_core._curve import SMALLEST as SMALLEST
+from clr_core._numbers import float_type as float_type
+from clr_core._numbers import is_single as is_single
+from clr_core._words import Anneal as Anneal
 from clr_core._words import Mode as Mode
 from clr_core._words import Rule as Rule
 from clr_core._words import ScaleMode as ScaleMode

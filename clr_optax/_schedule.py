@@ -6,6 +6,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from clr_optax import _check
+from clr_optax._core import Anneal, Mode, ScaleMode
 from clr_optax._value import CyclicalSchedule
 
 
@@ -15,10 +16,11 @@ def clr_schedule(
     step_size: ArrayLike,
     *,
     step_size_down: ArrayLike | None = None,
-    mode: str = "triangular",
+    mode: Mode = "triangular",
     gamma: ArrayLike = 1.0,
     scale_fn: Callable[[Array], ArrayLike] | str | None = None,
-    scale_mode: str = "cycle",
+    scale_mode: ScaleMode = "cycle",
+    anneal: Anneal = "linear",
 ) -> CyclicalSchedule:
     """Returns the cyclical learning rate as an ``optax.Schedule``.
 
@@ -86,15 +88,20 @@ def clr_schedule(
         Leslie N. Smith, "Cyclical Learning Rates for Training Neural Networks", 2017,
         https://arxiv.org/abs/1506.01186
     """
-    hint = "swap them; what starts high and dips is a momentum_schedule."
-    low, high = _check.ends("clr_schedule", hint, base_lr=base_lr, max_lr=max_lr)
+    function = "clr_schedule"
+    ends = _check.ends(
+        function,
+        limit=3.4e38,
+        below="optimizers turn the sign",
+        above="float32 ends there",
+        swapped="swap them; what starts high and dips is a momentum_schedule",
+        base_lr=base_lr,
+        max_lr=max_lr,
+    )
+    halves = _check.halves(function, step_size, step_size_down)
+    modes = _check.mode_arguments(function, mode, gamma, scale_fn, scale_mode, anneal)
     return CyclicalSchedule(
-        clr_schedule,
-        ("base_lr", "max_lr"),
-        start=low,
-        middle=high,
-        **_check.cycle("clr_schedule", step_size, step_size_down),
-        **_check.shape("clr_schedule", mode, gamma, scale_fn, scale_mode),
+        clr_schedule, "base_lr", "max_lr", **ends, **halves, **modes
     )
 
 
@@ -104,10 +111,11 @@ def momentum_schedule(
     step_size: ArrayLike,
     *,
     step_size_down: ArrayLike | None = None,
-    mode: str = "triangular",
+    mode: Mode = "triangular",
     gamma: ArrayLike = 1.0,
     scale_fn: Callable[[Array], ArrayLike] | str | None = None,
-    scale_mode: str = "cycle",
+    scale_mode: ScaleMode = "cycle",
+    anneal: Anneal = "linear",
 ) -> CyclicalSchedule:
     """Returns a momentum that falls while the learning rate rises.
 
@@ -162,17 +170,18 @@ def momentum_schedule(
         Leslie N. Smith, "A disciplined approach to neural network hyper-parameters:
         Part 1", 2018, https://arxiv.org/abs/1803.09820
     """
-    low, high = _check.ends(
-        "momentum_schedule",
-        "swap them.",
+    function = "momentum_schedule"
+    ends = _check.ends(
+        function,
+        limit=1,
+        below="0 is none",
+        above="at 1 no gradient is ever forgotten",
+        swapped="swap them",
         base_momentum=base_momentum,
         max_momentum=max_momentum,
     )
+    halves = _check.halves(function, step_size, step_size_down)
+    modes = _check.mode_arguments(function, mode, gamma, scale_fn, scale_mode, anneal)
     return CyclicalSchedule(
-        momentum_schedule,
-        ("max_momentum", "base_momentum"),
-        start=high,
-        middle=low,
-        **_check.cycle("momentum_schedule", step_size, step_size_down),
-        **_check.shape("momentum_schedule", mode, gamma, scale_fn, scale_mode),
+        momentum_schedule, "max_momentum", "base_momentum", **ends, **halves, **modes
     )

@@ -16,8 +16,9 @@ MODES = ["triangular", "triangular2", "exp_range"]
 OPTIONS = [{"mode": mode, "gamma": 0.9375} for mode in MODES] + [
     {"scale_fn": lambda cycle: 1 / cycle},
     {"scale_fn": lambda step: jnp.exp(-step / 64), "scale_mode": "iterations"},
+    {"anneal": "cosine", "mode": "exp_range", "gamma": 0.9375},
 ]
-NAMES = [*MODES, "scale by cycle", "scale by step"]
+NAMES = [*MODES, "scale by cycle", "scale by step", "half cosines"]
 pytestmark = pytest.mark.usefixtures("strict")
 
 
@@ -27,8 +28,7 @@ def test_eager_jit_vmap_and_scan_agree(first, options):
     steps = jnp.arange(40) + first
 
     def rate(step):
-        with jax.numpy_dtype_promotion("standard"):  # for the scale functions
-            return clr(step, 0.001, 0.1, 7, step_size_down=3, **options)
+        return clr(step, 0.001, 0.1, 7, step_size_down=3, **options)
 
     one_by_one = jnp.stack([rate(int(step)) for step in steps])
     _, scanned = jax.lax.scan(lambda _, step: (None, rate(step)), None, steps)
@@ -57,14 +57,12 @@ def test_every_integer_type_counts_alike(kind, x64):
                 assert (got.dtype, got.weak_type) == (jnp.float32, False)
 
 
-def test_steps_beyond_int32_need_x64():
+def test_x64_counts_beyond_int32():
     with jax.enable_x64(True):
         step = 2**62 + 3
         assert clr(step, 0.0, 1.0, 4) == 0.75
         assert clr(np.uint64(step), 0.0, 1.0, np.int64(4)) == 0.75
         assert clr(2**40, 0.0, 1.0, 2**41) == 0.5
-    with pytest.raises(OverflowError):
-        clr(step, 0.0, 1.0, 4)
 
 
 @pytest.mark.parametrize("options", OPTIONS[:3], ids=MODES)
@@ -199,10 +197,8 @@ def test_graph_is_as_small_for_a_million_cycles(mode):
 @pytest.mark.parametrize("options", OPTIONS, ids=NAMES)
 def test_lowers_for_every_platform(options):
     def slope(step, base, top, size):
-        with jax.numpy_dtype_promotion("standard"):
-            return jax.value_and_grad(
-                lambda top: clr(step, base, top, size, **options)
-            )(top)
+        rate = functools.partial(clr, step, base, step_size=size, **options)
+        return jax.value_and_grad(rate)(top)
 
     platforms = ("cpu", "cuda", "rocm", "tpu")
     numbers = jnp.int32(5), jnp.float32(0), jnp.float32(1), jnp.int32(4)
