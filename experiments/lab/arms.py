@@ -5,7 +5,7 @@ from typing import Literal
 
 import optax
 
-Role = Literal["fixed", "baseline", "cyclical"]
+Role = Literal["fixed", "baseline", "peer", "cyclical"]
 
 
 @dataclass(frozen=True)

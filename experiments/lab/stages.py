@@ -18,7 +18,7 @@ class Stages:
     """Trains a dictionary of arms a stage; a checkpoint after each epoch.
 
     `settings` are what the figures of all stages depend on. `seconds` is what each
-    stage has taken so far.
+    stage has taken so far. Every `keep_every`-th checkpoint stays until the end.
     """
 
     def __init__(
@@ -28,9 +28,11 @@ class Stages:
         batch_size: int,
         console: Console,
         seconds: Mapping[str, float],
+        keep_every: int | None = None,
     ):
         self.folder, self.settings, self.batch_size = folder, settings, batch_size
         self.console, self.seconds = console, dict(seconds)
+        self.keep_every = keep_every
 
     def train(
         self,
@@ -43,9 +45,7 @@ class Stages:
     ) -> History:
         """Returns the arms' figures after so many epochs; prints a line for each."""
         optimizers = {name: arm.optimizer for name, arm in arms.items()}
-        about = {name: arm.about for name, arm in arms.items()}
-        folder = self.folder / stage.replace(" ", "-")
-        checkpoints = Checkpoints(folder, self.settings | about)
+        checkpoints = self.checkpoints(stage, arms)
         runs = start(optimizers, seeds)
         runs = checkpoints.latest(runs, epochs) or runs
         if runs.history.epochs == epochs:
@@ -64,6 +64,13 @@ class Stages:
                 f"best accuracy {_best_accuracy(runs.history):.4f}"
             )
         return runs.history
+
+    def checkpoints(self, stage: str, arms: Mapping[str, Arm]) -> Checkpoints:
+        """Returns where a stage goes on."""
+        about = {name: arm.about for name, arm in arms.items()}
+        folder = self.folder / stage.replace(" ", "-")
+        settings = self.settings | about
+        return Checkpoints(folder, settings, keep_every=self.keep_every)
 
 
 def _best_accuracy(history: History) -> float:

@@ -137,6 +137,7 @@ def compare(plain: Path, killed: Path, epochs: int) -> list[str]:
     import jax
     import numpy as np
     import optax
+
     from lab.checkpoints import Checkpoints
     from lab.training import initial_state
     from lab.tutorial.settings import Settings

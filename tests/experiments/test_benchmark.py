@@ -2,10 +2,11 @@
 
 import sys
 
-import benchmark
 import numpy as np
 import optax
 import pytest
+
+import benchmark
 from lab.benchmark import timing
 from lab.benchmark.schedule import SCHEDULE, loop, textbook_line
 

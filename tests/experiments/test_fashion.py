@@ -3,14 +3,15 @@
 import io
 import json
 
-import fashion
 import numpy as np
 import pytest
-from lab.tutorial import tables as report
+from rich.console import Console
+
+import fashion
 import tiny_idx
 from lab.data.sources import FashionMNIST
-from rich.console import Console
 from lab.training import METRICS
+from lab.tutorial import tables as report
 from lab.tutorial.settings import PUBLISHED, Settings
 
 DRAWN = ("accuracy", "losses", "modes", "schedule_10", "schedule_100")

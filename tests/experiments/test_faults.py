@@ -14,18 +14,18 @@ import sys
 import time
 from pathlib import Path
 
-from lab import checkpoints
-import fashion
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-import tiny_idx
-from lab.tutorial.pictures import draw_all
-from lab.training import Epoch, State
-from lab.tutorial.settings import Settings
 
+import fashion
+import tiny_idx
 from clr_optax import clr_schedule
+from lab import checkpoints
+from lab.training import Epoch, State
+from lab.tutorial.pictures import draw_all
+from lab.tutorial.settings import Settings
 
 PICTURES = 5
 PROGRAM = Path(__file__).parents[2] / "experiments" / "fashion.py"

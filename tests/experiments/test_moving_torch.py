@@ -4,8 +4,8 @@ import inspect
 import pickle
 
 import pytest
-import test_moving
 
+import test_moving
 from clr_core import clr
 from clr_optax import clr_schedule
 

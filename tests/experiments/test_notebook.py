@@ -6,11 +6,12 @@ import json
 import sys
 from pathlib import Path
 
-from lab.data import sources as dataset
-from lab.data import files as idx_files
 import numpy as np
 import pytest
+
 import tiny_idx
+from lab.data import files as idx_files
+from lab.data import sources as dataset
 
 FILE = Path(__file__).parents[2] / "experiments" / "fashion.ipynb"
 PICTURES = 5

@@ -4,14 +4,15 @@ import json
 
 import jax.numpy as jnp
 import numpy as np
-from lab import devices as processes
-from lab.superconvergence import protocol
 import pytest
-from lab import range_tests
+from test_protocol import numbered
+
 import superconvergence
+from lab import devices as processes
+from lab import range_tests
+from lab.superconvergence import protocol
 from lab.superconvergence.protocol import GRID, MOMENTA, SHAPES
 from lab.superconvergence.tables import draw_all, summary
-from test_protocol import numbered
 from lab.training import Epoch, State
 
 ARGS = ["--epochs", "1", "3", "--trial-epochs", "1", "--seeds", "2"]

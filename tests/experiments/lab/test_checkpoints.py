@@ -4,10 +4,11 @@ import gc
 import shutil
 import signal
 
-from lab import checkpoints
 import jax.numpy as jnp
 import numpy as np
 import pytest
+
+from lab import checkpoints
 from lab.checkpoints import CheckpointError, Checkpoints
 from lab.training import State
 

@@ -11,6 +11,7 @@ import jax
 import numpy as np
 import optax
 import pytest
+
 import tiny_idx
 from lab import training
 from lab.data.sources import FashionMNIST

@@ -1,10 +1,11 @@
-from lab import layers as fast_layers
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 from flax import nnx
+
+from lab import layers as fast_layers
 from lab.network import CNN
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (8, 28, 28), dtype=np.uint8)

@@ -5,10 +5,11 @@ import contextlib
 import io
 from pathlib import Path
 
-import fashion
 import hypothesis.strategies as st
 import pytest
 from hypothesis import example, given, settings
+
+import fashion
 
 NUMBERS = ("--epochs", "--batch-size", "--seeds", "--num-processes")
 OTHERS = ("--out", "--data-dir", "--coordinator", "--process-id")

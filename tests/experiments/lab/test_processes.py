@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 import tiny_idx
 
 pytestmark = pytest.mark.slow

@@ -6,11 +6,12 @@ import jax
 import numpy as np
 import optax
 import pytest
+from flax import nnx
+from test_network import plain
+
 from lab import training
 from lab.data.sources import FashionMNIST
-from flax import nnx
 from lab.network import CNN
-from test_network import plain
 
 RATES = {
     "slow": optax.constant_schedule(0.01),

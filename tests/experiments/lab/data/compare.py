@@ -1,7 +1,8 @@
 """What the tests of the data set compare."""
 
-from lab.data import files as idx_files
 import numpy as np
+
+from lab.data import files as idx_files
 
 
 def assert_same_files(got, expected):

@@ -3,9 +3,10 @@
 import shutil
 from pathlib import Path
 
-from lab.data import sources as dataset
 import pytest
+
 import tiny_idx
+from lab.data import sources as dataset
 
 
 @pytest.fixture(scope="module")

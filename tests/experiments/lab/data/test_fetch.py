@@ -7,9 +7,10 @@ import time
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
-from lab.data import files as idx_files
 import pytest
 from compare import assert_same_files
+
+from lab.data import files as idx_files
 from lab.data.files import DataError
 
 

@@ -5,12 +5,13 @@ import gzip
 import shutil
 from pathlib import Path
 
-from lab.data import files as idx_files
 import numpy as np
 import pytest
 from compare import assert_same_files
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from lab.data import files as idx_files
 from lab.data.files import DataError
 
 OFFICIAL = idx_files.FILES

@@ -7,13 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-from lab.data import sources as dataset
-from lab.data import files as idx_files
 import pytest
-import tiny_idx
 from compare import assert_same_data, files_in
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+import tiny_idx
+from lab.data import files as idx_files
+from lab.data import sources as dataset
 from lab.data.files import DataError
 
 COPY = "fashion_mnist_blocks/1.0.0"

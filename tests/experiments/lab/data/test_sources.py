@@ -2,13 +2,14 @@
 
 import shutil
 
-from lab.data import sources as dataset
-from lab.data import files as idx_files
 import numpy as np
 import pytest
 from compare import assert_same_data
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from lab.data import files as idx_files
+from lab.data import sources as dataset
 from lab.data.files import DataError
 
 COPY = "fashion_mnist_blocks/1.0.0"

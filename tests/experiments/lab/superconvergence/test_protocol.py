@@ -3,13 +3,21 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-from lab.superconvergence import protocol
 import pytest
-from lab import range_tests
-from lab.data.sources import FashionMNIST
 from hypothesis import example, given
 from hypothesis import strategies as st
-from lab.superconvergence.protocol import GRID, MOMENTA, ProtocolError, Settings, cyclical, split
+
+from lab import range_tests
+from lab.data.sources import FashionMNIST
+from lab.superconvergence import protocol
+from lab.superconvergence.protocol import (
+    GRID,
+    MOMENTA,
+    ProtocolError,
+    Settings,
+    cyclical,
+    split,
+)
 
 
 def numbered(train, test):
