@@ -1,7 +1,8 @@
 """A transformer for characters in Flax NNX, and its loss in bits."""
 
 import math
-from functools import partial
+from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import Any
 
 import jax
@@ -62,12 +63,17 @@ def bits(model: Transformer, batch: jax.Array) -> jax.Array:
     return losses
 
 
+@dataclass(frozen=True)
 class Network:
-    """What training, range test and scoring ask of one network."""
+    """What training, range test and scoring ask of one network; equal ones are one."""
 
-    def __init__(self, settings: Settings, vocabulary: int):
-        self.settings, self.vocabulary = settings, vocabulary
-        self.graph = nnx.graphdef(nnx.eval_shape(lambda: self._model(0)))
+    settings: Settings
+    vocabulary: int
+
+    @cached_property
+    def graph(self) -> Any:
+        """The network without its numbers."""
+        return nnx.graphdef(nnx.eval_shape(lambda: self._model(0)))
 
     def start(self, key: jax.Array) -> tuple[Any, Any]:
         """The weights, and what else the model holds: the streams of its dropout."""

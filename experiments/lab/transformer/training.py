@@ -1,7 +1,7 @@
 """Runs of several arms, one on each device at a time."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache, partial
 from typing import Any, NamedTuple
 
@@ -19,18 +19,6 @@ from lab.transformer.text import Tokens, loader, windows
 Rows = list[dict[str, Any]]
 Floats = NDArray[np.float32]
 
-CHUNK = 60  # steps between two looks at Ctrl-C, a second or two
-
-
-class Run(NamedTuple):
-    """Where a run is; the arm is its number."""
-
-    arm: jax.Array
-    key: jax.Array
-    params: Any
-    rest: Any
-    opt_state: Any
-
 
 class Stage(NamedTuple):
     """Runs that are trained and scored alike: every arm on every seed.
@@ -46,18 +34,27 @@ class Stage(NamedTuple):
     scored: Tokens
 
 
+class Run(NamedTuple):
+    """Where a run is."""
+
+    key: jax.Array
+    params: Any
+    rest: Any
+    opt_state: Any
+
+
 def trained(stage: Stage, network: Network, rows: Rows) -> Iterator[Rows]:
     """Yields the stage's rows that are not among `rows`, as soon as some are done.
 
     A row is a run's figures: the mean loss in scoring, the losses in training as means
     of `every` steps.
     """
-    every = network.settings.every
     name, length, arms, seeds, *_ = stage
+    every = network.settings.every
     known = {(row["stage"], row["length"], row["arm"], row["seed"]) for row in rows}
-    wanted = [(arm, seed) for seed in range(seeds) for arm in arms]
-    wanted = [run for run in wanted if (name, length, *run) not in known]
-    for runs, losses, bits in _rounds(stage, network, wanted) if wanted else ():
+    runs = [(arm, seed) for seed in range(seeds) for arm in arms]
+    wanted = [run for run in runs if (name, length, *run) not in known]
+    for some, losses, bits in _rounds(stage, network, wanted):
         yield [
             {
                 "stage": name,
@@ -71,7 +68,7 @@ def trained(stage: Stage, network: Network, rows: Rows) -> Iterator[Rows]:
                     for k in range(0, length, every)
                 ],
             }
-            for i, (arm, seed) in enumerate(runs)
+            for i, (arm, seed) in enumerate(some)
         ]
 
 
@@ -80,11 +77,9 @@ def _rounds(
 ) -> Iterator[tuple[list[tuple[str, int]], Floats, Floats]]:
     """Yields runs, as many at once as devices, their losses and their scores."""
     settings, count = network.settings, jax.device_count()
-    names, arms = list(stage.arms), list(stage.arms.values())
     scored = windows(stage.scored, settings.context)
-    begin = _on_each_device(partial(_begin, network, arms))
-    advance = _on_each_device(partial(_advance, network, arms))
-    score = _on_each_device(partial(_score, network, scored))
+    begin, advance, score = _programs(network)
+    chunk = 3 * settings.every  # a second or two, which Ctrl-C waits for
 
     @cache
     def batches(seed: int) -> Tokens:
@@ -92,94 +87,91 @@ def _rounds(
         return np.stack([found[i] for i in range(stage.length)])
 
     for first in range(0, len(wanted), count):
-        runs = wanted[first : first + count]
-        filled = (runs * count)[:count]
-        data = np.stack([batches(seed) for _, seed in filled])
-        state = begin(
-            np.array([names.index(arm) for arm, _ in filled], np.int32),
-            np.array([seed for _, seed in filled], np.int32),
-        )
+        some = wanted[first : first + count]
+        filled = (some * count)[:count]
+        rates = [_numbers(stage.arms[arm].schedule, stage.length) for arm, _ in filled]
+        b1s = [_numbers(stage.arms[arm].b1, stage.length) for arm, _ in filled]
+        data = [batches(seed) for _, seed in filled]
+        steps = [np.stack(values) for values in (data, rates, b1s)]
+        run = begin((np.array([seed for _, seed in filled], np.int32),), ())
         losses = []
-        for step in range(0, stage.length, CHUNK):
-            state, some = advance(state, data[:, step : step + CHUNK])
-            losses.append(_awaited(some))
-        yield runs, np.concatenate(losses, axis=1), _awaited(score(state))
+        for step in range(0, stage.length, chunk):
+            part = [values[:, step : step + chunk] for values in steps]
+            run, new = advance((run, *part), ())
+            losses.append(_awaited(new))
+        bits = _awaited(score((run,), scored))
+        yield some, np.concatenate(losses, axis=1), bits
 
 
-def _on_each_device(of_one_run: Callable[..., Any]) -> Callable[..., Any]:
-    """A function of one run as a compiled function of one run on each device."""
+@cache
+def _programs(network: Network) -> list[Callable[..., Any]]:
+    """What begins, advances and scores a run on each device."""
     mesh = jax.make_mesh((jax.device_count(),), ("runs",), axis_types=(AxisType.Auto,))
-    runs = PartitionSpec("runs")
+    each, whole = PartitionSpec("runs"), PartitionSpec()
 
-    def local(*arguments: Any) -> Any:
-        return jax.lax.map(lambda run: of_one_run(*run), arguments)
+    def on_each_device(of_one_run: Callable[..., Any]) -> Callable[..., Any]:
+        def local(runs: Any, shared: Any) -> Any:
+            return jax.lax.map(lambda run: of_one_run(*run, *shared), runs)
 
-    return jax.jit(
-        jax.shard_map(local, mesh=mesh, in_specs=runs, out_specs=runs, check_vma=False)
-    )
+        return jax.jit(
+            jax.shard_map(
+                local,
+                mesh=mesh,
+                in_specs=(each, whole),
+                out_specs=each,
+                check_vma=False,
+            )
+        )
+
+    return [on_each_device(partial(f, network)) for f in (_begin, _advance, _score)]
 
 
-def _begin(
-    network: Network,
-    arms: Sequence[Arm],
-    number: jax.Array,
-    seed: jax.Array,
-) -> Run:
+def _begin(network: Network, seed: jax.Array) -> Run:
     """A run before its first step."""
     key = jax.random.key(seed)
     params, rest = network.start(key)
-    opt_state = _optimizer(arms, number).init(params)
-    return Run(number, key, params, rest, opt_state)
+    return Run(key, params, rest, optax.adamw(0.0).init(params))
 
 
 def _advance(
-    network: Network,
-    arms: Sequence[Arm],
-    run: Run,
-    batches: jax.Array,
+    network: Network, run: Run, batches: jax.Array, rates: jax.Array, b1s: jax.Array
 ) -> tuple[Run, jax.Array]:
     """A run after a step for each batch, and their losses."""
 
-    optimizer = _optimizer(arms, run.arm)
-
-    def step(run: Run, batch: jax.Array) -> tuple[Run, jax.Array]:
+    def step(run: Run, x: tuple[jax.Array, ...]) -> tuple[Run, jax.Array]:
+        batch, rate, b1 = x
         key, dropout_key = jax.random.split(run.key)
         (loss, rest), gradients = jax.value_and_grad(network.loss_fn, has_aux=True)(
             run.params, run.rest, batch, dropout_key
         )
+        # what inject_hyperparams does with schedules; so, one program serves all arms
+        optimizer = optax.adamw(rate, b1)
         updates, opt_state = optimizer.update(gradients, run.opt_state, run.params)
         params = optax.apply_updates(run.params, updates)
-        return Run(run.arm, key, params, rest, opt_state), loss
+        return Run(key, params, rest, opt_state), loss
 
-    after: tuple[Run, jax.Array] = jax.lax.scan(step, run, batches)
+    after: tuple[Run, jax.Array] = jax.lax.scan(step, run, (batches, rates, b1s))
     return after
 
 
-def _optimizer(arms: Sequence[Arm], number: jax.Array) -> optax.GradientTransformation:
-    """AdamW with the rate and the b1 of one of the arms."""
-
-    def rate(count: jax.Array) -> Any:
-        return jax.lax.switch(number, [arm.schedule for arm in arms], count)
-
-    def b1(count: jax.Array) -> Any:
-        return jax.lax.switch(number, [arm.b1 for arm in arms], count)
-
-    return optax.inject_hyperparams(optax.adamw)(learning_rate=rate, b1=b1)
-
-
 def _score(
-    network: Network, windows: tuple[Tokens, NDArray[np.bool_]], run: Run
+    network: Network, run: Run, tokens: jax.Array, counted: jax.Array
 ) -> jax.Array:
     """The mean loss over all places that count."""
 
-    def sum_of(window: tuple[jax.Array, jax.Array]) -> jax.Array:
-        tokens, counted = window
-        losses = network.score(run.params, run.rest, tokens[None])[0]
-        return jnp.where(counted, losses, 0).sum()
+    def total(window: tuple[jax.Array, jax.Array]) -> jax.Array:
+        losses = network.score(run.params, run.rest, window[0][None])[0]
+        return jnp.where(window[1], losses, 0).sum()
 
-    sums = jax.lax.map(sum_of, windows, batch_size=64)
-    mean: jax.Array = sums.sum() / windows[1].sum()
+    totals = jax.lax.map(total, (tokens, counted), batch_size=64)
+    mean: jax.Array = totals.sum() / counted.sum()
     return mean
+
+
+def _numbers(schedule: optax.Schedule, length: int) -> Floats:
+    """A schedule's value at each step."""
+    values = np.asarray(schedule(np.arange(length)), np.float32)
+    return np.broadcast_to(values, length)
 
 
 def _awaited(array: Any) -> Floats:
