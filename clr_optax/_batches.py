@@ -48,7 +48,6 @@ class Stream(Iterator[Any]):
     def __init__(self, batches: Iterable[Any]):
         self._batches = batches
         self._iterator = iter(batches)
-        self._once = self._iterator is batches
         self._waiting: list[Any] = []
         self.taken = 0
 
@@ -63,11 +62,13 @@ class Stream(Iterator[Any]):
         try:
             batch = next(self._iterator)
         except StopIteration:
-            if self._once or not self.taken:
+            if not self.taken:
                 raise
             self._iterator = iter(self._batches)
             batch = next(self._iterator)
         self.taken += 1
+        if all(map(_is_array, jax.tree.leaves(batch))):
+            return batch
         return jax.tree_util.tree_map_with_path(_part, batch)
 
 
@@ -84,29 +85,40 @@ def arrays(name: str, tree: Any) -> Any:
 def _array(leaf: Any) -> jax.Array:
     if isinstance(leaf, str | bytes):
         raise TypeError(f"{leaf!r} is a {type(leaf).__name__}")
-    return jnp.asarray(leaf, jnp.asarray(leaf).dtype)
+    array = jnp.asarray(leaf)
+    return jnp.asarray(array, array.dtype)
+
+
+def _is_array(leaf: Any) -> bool:
+    """Returns whether JAX takes a part of a batch as it is."""
+    if isinstance(leaf, jax.Array):
+        return bool(leaf.ndim)
+    return isinstance(leaf, np.ndarray) and bool(leaf.ndim) and _numeric(leaf.dtype)
 
 
 def _part(path: Any, leaf: Any) -> Any:
-    """Returns an array of a batch as JAX takes it, from whatever library it is."""
+    """Returns a part of a batch as JAX takes it, from whatever library it is."""
+    if _is_array(leaf):
+        return leaf
     place = f"batch{jax.tree_util.keystr(path)}"
-    array = leaf if isinstance(leaf, jax.Array | np.ndarray) else _foreign(place, leaf)
-    if not array.ndim:
+    array = _foreign(place, leaf)
+    if not np.ndim(array):
         got = f"got one number at {place}"
         hint = "an iterable of single examples has to be batched first"
         rule = "batches whose arrays have an axis over examples"
         raise ValueError(refusal(_NAME, f"{rule}, {got}", hint))
-    if isinstance(array, np.ndarray) and not _numeric(array.dtype):
+    if not _numeric(array.dtype):
         got = f"got dtype {array.dtype} at {place}"
-        raise TypeError(
-            refusal(_NAME, f"batches of numbers, {got}", "leave it out of the batch")
-        )
+        hint = "leave it out of the batch"
+        raise TypeError(refusal(_NAME, f"batches of numbers, {got}", hint))
     return array
 
 
 def _foreign(place: str, leaf: Any) -> Any:
     """Returns a number or another library's array as NumPy's."""
     try:
+        if isinstance(leaf, jax.Array | np.ndarray):
+            return leaf
         if isinstance(leaf, int | float | np.generic) or hasattr(leaf, "__array__"):
             return np.asarray(leaf)
         error = ""

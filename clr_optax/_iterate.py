@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from clr_optax._core import refusal
 from clr_optax._program import Program, Step
+from clr_optax._watch import Watch
 
 
 def iterate(
@@ -69,15 +70,11 @@ def iterate(
 def _dispatched(
     step: Step, carry: Any, given: Any, batches: Iterator[Any], length: int
 ) -> tuple[Any, Any]:
-    """Returns what iterate returns, from steps that are dispatched one by one.
-
-    No batch is asked for before the last step but one has ended: the device always
-    has work, and no more than two batches are held at a time.
-    """
+    """Returns what iterate returns, from steps that are dispatched one by one."""
     leaves, tree = jax.tree.flatten(carry)
     programs = _Programs(step, tree, given)
     stream = not isinstance(batches, itertools.repeat)
-    i, ys, stop = None, None, False
+    i, ys = None, None
     for batch in itertools.islice(batches, length):
         if i is None or stream:
             program, rest = programs.of(leaves, batch)
@@ -85,9 +82,9 @@ def _dispatched(
                 raise TypeError(_TRACED)
         if i is None:
             i, ys = program.start(leaves, length)
-        before = stop
+            watch = Watch(_bytes(batch) if stream else 0)
         leaves, i, ys, stop = program.once(leaves, i, ys, rest)
-        if not isinstance(before, jax.core.Tracer) and before:
+        if watch.sees(stop):
             break
     carry = jax.tree.unflatten(tree, leaves)
     return carry, None if ys is None else _like(program.y, ys)
@@ -129,6 +126,11 @@ _TRACED = refusal(
     "stacked arrays as batches under jit and vmap, where no iterable can be read",
     "stack its batches with jax.tree.map(lambda *a: jax.numpy.stack(a), *batches)",
 )
+
+
+def _bytes(batch: Any) -> int:
+    """Returns how many bytes a batch has."""
+    return sum(leaf.nbytes for leaf in jax.tree.leaves(batch))
 
 
 def _like(tree: Any, leaves: list[Any]) -> Any:

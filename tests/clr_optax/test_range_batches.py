@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+import time
 import weakref
 
 import jax
@@ -95,11 +96,25 @@ def test_no_batch_is_taken_in_vain(accumulate):
 
 
 def test_no_batch_is_asked_for_after_the_stop_is_seen():
-    loader = Loader(BATCHES * 100)
+    """A loader that is slower than the steps is not asked for one in vain."""
+
+    class Slow(Loader):
+        def __iter__(self):
+            for batch in super().__iter__():
+                time.sleep(0.02)
+                yield batch
+
+    loader = Slow(BATCHES * 100)
     test = lr_range_test(regression, PARAMS, loader, max_lr=1e6)
     assert test.num_finite < 95
     assert loader.given <= test.num_finite + 3
     assert loader.started == 1
+
+
+def test_few_batches_are_asked_for_until_the_stop_is_seen():
+    loader = Loader(BATCHES * 100)
+    test = lr_range_test(regression, PARAMS, loader, max_lr=1e6, num_steps=200)
+    assert loader.given <= test.num_finite + 2 * 16 + 1
 
 
 def test_no_more_than_two_batches_are_held():
