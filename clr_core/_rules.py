@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from clr_core._curve import BAND, Curve
 
 
-RISEN = 0.25
+SWING = 0.25
 
 
 class Bounds(NamedTuple):
@@ -90,7 +90,9 @@ def smith(curve: Curve) -> Bounds:
     lrs, raw, median, height, points, lowest, _, start = curve
     index = jnp.arange(height.size)
     begin = jnp.where((index < lowest) & (height >= 1 - BAND), index, 0).max()
-    end = jnp.where(height <= RISEN, index, 0).max()
+    peak = jax.lax.cummax(jnp.where(index > lowest, height, 0))
+    low = (peak - BAND).clip(BAND, SWING)
+    end = jnp.where(height <= low, index, 0).max()
     end = jnp.minimum(end, jnp.maximum(points - 5, 0))
 
     low = jnp.nanmin(raw)
