@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from clr_core import suggest_bounds, suggest_lr
+from clr_optax._core import Rule
 from clr_optax._plot import draw
 from clr_optax._readings import curves_of, doubts, medians
 
@@ -69,7 +70,7 @@ class RangeTest(NamedTuple):
         base_lr, max_lr = medians(name, curves, suggest_bounds)
         return base_lr, max_lr
 
-    def suggest(self, rule: str = "valley") -> float:
+    def suggest(self, rule: Rule = "valley") -> float:
         """Returns the rate that a rule of ``suggest_lr`` reads from the curve.
 
         Of several curves it is the median over those that can be read.
