@@ -47,7 +47,8 @@ def reading(function: str, lrs: Vector, losses: Vector) -> Reading:
         rule = f"at least {POINTS} points, got {sizes[0]}"
         raise ValueError(refusal(function, rule, "take more steps"))
     with jax.debug_nans(False), jax.debug_infs(False):
-        return _read(*vectors)
+        found: Reading = _read(*vectors)
+    return found
 
 
 def sound(function: str, reading: Reading, *rates: jax.Array) -> tuple[jax.Array, ...]:
@@ -59,7 +60,7 @@ def sound(function: str, reading: Reading, *rates: jax.Array) -> tuple[jax.Array
         return tuple(jnp.where(reading.sound, rate, jnp.nan) for rate in rates)
     if reading.sound:
         return rates
-    raise ValueError(_reason(function, Facts(*map(np.asarray, reading.facts))))
+    raise ValueError(_reason(function, jax.device_get(reading.facts)))
 
 
 def reservations(lrs: Vector, losses: Vector) -> tuple[str, ...]:
@@ -78,7 +79,8 @@ def _reason(function: str, facts: Facts) -> str:
     if not facts.ordered.all():
         k = int(facts.ordered.argmin())
         rule = f"finite, strictly increasing lrs of {SMALLEST} or more"
-        return refusal(function, f"{rule}, which lrs[{k}] breaks")
+        before = f" after {facts.lrs[k - 1]}" if k else ""
+        return refusal(function, f"{rule}, got lrs[{k}]={facts.lrs[k]}{before}")
     if facts.points < POINTS:
         rule = f"at least {POINTS} finite losses"
         got = (

@@ -70,7 +70,7 @@ class Stop(NamedTuple):
         mean = _towards(self.mean, capped, i, window)
         step = jnp.where(i > 0, jnp.abs(capped - self.previous), 0)
         noise = _towards(self.noise, step, i - 1, window)
-        tiny = jnp.finfo(dtype).tiny
+        tiny = jnp.finfo(dtype).tiny  # type: ignore[no-untyped-call]
         part = noise / jnp.maximum(jnp.maximum(jnp.abs(mean), noise), tiny)
         sure = mean + NOISE * noise * part
         best = jnp.where(early, sure, jnp.minimum(self.best, sure))
