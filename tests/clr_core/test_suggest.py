@@ -174,19 +174,20 @@ def test_whole_numbers_and_half_precision_are_accepted():
 
 
 LRS, LOSSES = curve(20)
+NOISE = 2.0 + 0.3 * np.random.default_rng(0).normal(size=20)
 
 
 @pytest.mark.parametrize(
     ("lrs", "losses", "error", "match"),
     [
-        (LRS, "abc", TypeError, "losses to be a vector of real numbers, got str"),
-        (None, LOSSES, TypeError, "lrs to be a vector of real numbers, got NoneType"),
+        (LRS, "abc", TypeError, "losses as a vector of real numbers, got str"),
+        (None, LOSSES, TypeError, "lrs as a vector of real numbers, got NoneType"),
         (LRS, LOSSES + 1j, TypeError, "got ndarray of dtype complex128"),
         (LRS, LOSSES > 1, TypeError, "got ndarray of dtype bool"),
         (LRS, [[1.0], [1.0, 2.0]], TypeError, "vector of real numbers, got list: "),
         (LRS, [10**400] * 20, TypeError, "got list of dtype object"),
         (LRS, LOSSES[None], ValueError, r"got shape \(1, 20\), use jax.vmap"),
-        (3.0, LOSSES, ValueError, r"lrs to be a vector, got shape \(\)"),
+        (3.0, LOSSES, ValueError, r"lrs as a vector of real numbers, got shape \(\)"),
         (LRS, LOSSES[1:], ValueError, "one loss for each rate, got 20 lrs and 19"),
         (LRS[:9], LOSSES[:9], ValueError, "at least 10 points, got 9, take more"),
         ([], [], ValueError, "at least 10 points, got 0"),
@@ -196,13 +197,30 @@ LRS, LOSSES = curve(20)
             ValueError,
             r"strictly increasing lrs .*got lrs\[1\]=.*aft",
         ),
-        (LRS * 0, LOSSES, ValueError, r"of 1e-30 or more .*got lrs\[0\]=0.0\.$"),
+        (LRS * 0, LOSSES, ValueError, r"of 1e-30 or more, got lrs\[0\]=0.0\.$"),
         (-LRS, LOSSES, ValueError, r"got lrs\[0\]=-1"),
         (LRS * np.nan, LOSSES, ValueError, r"finite, .*got lrs\[0\]=nan"),
         (LRS * 1e300, LOSSES, ValueError, r"got lrs\[0\]=inf"),
         (LRS, LOSSES * np.nan, ValueError, "10 finite losses, got 0 before the first"),
-        (LRS, LOSSES * 0 + 2, ValueError, "losses that fall .* fall of 0 from 2"),
-        (LRS, LRS, ValueError, "larger rates if the curve is flat, smaller ones if it"),
+        (
+            LRS,
+            LOSSES * 0 + 2,
+            ValueError,
+            "losses that fall, got a fall of 0 from 2, test larger rates",
+        ),
+        (
+            LRS,
+            LRS,
+            ValueError,
+            "losses that fall, got a rise of .*, test smaller rates",
+        ),
+        (
+            LRS,
+            NOISE,
+            ValueError,
+            r"fall by more than 1\..*, as noise alone may, got a fall of .* in noise of "
+            "0.*, take larger batches or more steps, or test larger rates",
+        ),
     ],
 )
 def test_errors_say_what_is_needed(lrs, losses, error, match):
@@ -219,24 +237,12 @@ def test_errors_of_shape_are_raised_under_a_trace():
         jax.jit(suggest_bounds)(LRS[:5], LOSSES[:5])
 
 
-def test_flat_noise_is_refused():
-    lrs, _ = curve(100)
-    refused = 0
-    for seed in range(50):
-        losses = 2.3 * (1 + 0.01 * np.random.default_rng(seed).normal(size=100))
-        try:
-            suggest_lr(lrs, losses)
-        except ValueError:
-            refused += 1
-    assert refused >= 49
-
-
 def test_unknown_rules_are_named():
     with pytest.raises(ValueError, match="got rule='vally', did you mean 'valley'"):
         suggest_lr(LRS, LOSSES, "vally")
-    with pytest.raises(ValueError, match="choose from valley, slide, steep, minimum"):
+    with pytest.raises(ValueError, match="needs rule 'valley' or 'slide' or 'steep'"):
         suggest_lr(LRS, LOSSES, "x")
-    with pytest.raises(TypeError, match="needs the name of a rule, got rule=3"):
+    with pytest.raises(TypeError, match="needs rule as text, got rule=3"):
         suggest_lr(LRS, LOSSES, 3)
 
 
