@@ -29,6 +29,14 @@ def test_every_link_leads_somewhere():
         assert target[1:] in anchors or (FILE.parent / target).is_file(), target
 
 
+def test_no_line_repeats_another():
+    prose = re.sub(r"```.*?```", "", TEXT, flags=re.DOTALL).splitlines()
+    prose = [text for text in prose if re.search("[a-z]{3}.*[a-z]{3}.*[a-z]{3}", text)]
+    heads = [text for text in prose if text.startswith("| argument")]
+    assert len(prose) > 80
+    assert len(set(prose)) == len(prose) - len(heads) + len(set(heads))
+
+
 @pytest.mark.parametrize("heading", HEADINGS[:-1])
 def test_no_block_takes_more_than_12_lines(heading):
     for block in code_of(heading):

@@ -89,8 +89,16 @@ def test_several_seeds():
     def init(key):
         return {"w": jax.random.normal(key, (3,))}
 
+    def counted(params, batch):
+        calls.append(batch)
+        return loss_fn(params, batch)
+
+    calls = []
+    lr_range_test(counted, PARAMS, BATCHES)
+    compiled = len(calls)
     (code,) = code_of("Several seeds")
-    names = run(code, loss_fn=loss_fn, init=init, loader=BATCHES)
+    names = run(code, loss_fn=counted, init=init, loader=BATCHES)
+    assert len(calls) == compiled
     test, alone = names["test"], names["tests"]
     assert test.losses.shape == (5, 100)
     assert len({float(curve.losses[0]) for curve in alone}) == 5
@@ -153,9 +161,9 @@ def test_groups_are_tested_with_one_rate():
         outputs = batch["x"] @ (params["encoder"] + params["head"])
         return jnp.mean((outputs - batch["y"]) ** 2)
 
-    _, code = code_of("Groups of parameters")
-    names = {"optax": optax, "loss_fn": loss_fn, "params": params, "batches": BATCHES}
-    names = run(code, labels={"encoder": "encoder", "head": "head"}, **names)
+    train, code = code_of("Groups of parameters")
+    names = {"loss_fn": loss_fn, "params": params, "batches": BATCHES}
+    names = run(code, **run(train) | names)
     test = names["test"]
 
     def own(updates, state, params=None):

@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from flax import linen, nnx
+import pytest
+from flax import errors, linen, nnx
 from flax.training import train_state
 from recipe_code import (
     batches_of,
@@ -76,6 +77,33 @@ def test_nnx_with_dropout_over_a_grain_loader():
         names["step"](model, names["optimizer"], batch)
     _, expected = nnx_loop(rates, loader)
     check_same(nnx.state(model, nnx.Param), nnx.state(expected, nnx.Param))
+
+
+def test_nnx_without_a_copy_is_refused_by_flax():
+    find = code_of("Flax NNX")[0].replace(", copy=True", "")
+    batches = batches_of(x=split(X), y=split(Y))
+    with pytest.raises(errors.TraceContextError):
+        run(find, model=NNXNet(), grain_loader=batches)
+
+
+def test_nnx_rngs_from_a_key():
+    class Net(nnx.Module):
+        def __init__(self):
+            self.layer = nnx.Linear(3, 1, rngs=nnx.Rngs(0))
+            self.dropout = nnx.Dropout(0.5)
+
+        def __call__(self, x, rngs):
+            return self.layer(self.dropout(x, rngs=rngs))
+
+    code = code_of("Flax NNX")[0]
+    code = code.replace("(params, rest, batch)", "(params, rest, batch, key)")
+    code = code.replace('model(batch["x"])', 'model(batch["x"], nnx.Rngs(key))')
+    code = code.replace("state=rest", "state=rest, key=key")
+    names = {"model": Net(), "grain_loader": [{"x": X, "y": Y}]}
+    one = run(code, key=jax.random.key(0), **names)["test"]
+    other = run(code, key=jax.random.key(1), **names)["test"]
+    assert len(set(one.losses[:20].tolist())) == 20  # the batch and rate hardly change
+    assert not set(one.losses[:20].tolist()) & set(other.losses[:20].tolist())
 
 
 class LinenNet(linen.Module):

@@ -122,3 +122,30 @@ def test_haiku_with_state():
     rates = check_curve(names["test"], losses)
     _, trained = loop(names["optimizer"], len(rates))
     check_same(trained, loop(at(rates), len(rates))[1])
+
+
+@needs("haiku")
+def test_haiku_without_state_or_key():
+    import haiku as hk
+
+    def net(x):
+        return hk.Linear(1)(x)
+
+    (code,) = code_of("Haiku")
+    keyless = code.replace("batch, key)", "batch)").replace("state, key, ", "state, ")
+    keyless = keyless.replace(", key=key", "")
+    stateless = code.replace(", state = ", " = ").replace("state, ", "")
+    stateless = stateless.replace(", state\n", "\n").replace("state=key", "key")
+    names = {"x": X, "batches": batches_of(x=split(X), y=split(Y))}
+    names |= {"steps_per_epoch": 4}
+    full = hk.transform_with_state(net)
+    losses = [
+        run(changed, network=network, **names)["test"].losses
+        for changed, network in (
+            (code, full),
+            (keyless, hk.without_apply_rng(full)),
+            (stateless, hk.transform(net)),
+        )
+    ]
+    assert (losses[0] == losses[1]).all()
+    assert (losses[0] == losses[2]).all()
