@@ -13,11 +13,6 @@ from clr_core._words import refusal
 Float = type[np.float32] | type[np.float64]
 
 
-def integer_type() -> np.dtype[Any]:
-    """Returns the type of JAX's integers: int64 under x64, else int32."""
-    return jax.dtypes.canonicalize_dtype(np.int64)
-
-
 def float_type(*numbers: object) -> Float:
     """Returns float64 under x64 if a number has that type itself, else float32."""
     if jax.dtypes.canonicalize_dtype(np.float64) == np.float32:
@@ -54,7 +49,7 @@ def _whole(name: str, value: Any) -> Any:
         return value
     if isinstance(value, Array) and value.dtype.kind in "iu":
         return value
-    kind = integer_type()
+    kind = jax.dtypes.canonicalize_dtype(np.int64)
     number = value.item() if is_single(value) else value
     if isinstance(number, float) and number.is_integer() and _fits(int(number), kind):
         return int(number)
