@@ -57,7 +57,7 @@ def test_importing_does_not_load_pallas():
     ],
 )
 def test_floors_import_what_they_may(floor, allowed):
-    files = list((ROOT / floor).glob("*.py"))
+    files = list((ROOT / floor).rglob("*.py"))
     assert files
     for file in files:
         for node in ast.walk(ast.parse(file.read_text())):
@@ -74,7 +74,7 @@ def test_floors_import_what_they_may(floor, allowed):
 def test_private_names_cross_at_one_place():
     crossing = {
         file.name
-        for file in (ROOT / "clr_optax").glob("*.py")
+        for file in (ROOT / "clr_optax").rglob("*.py")
         for node in ast.walk(ast.parse(file.read_text()))
         if isinstance(node, ast.ImportFrom) and node.module.startswith("clr_core._")
     }

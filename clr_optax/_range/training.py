@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from clr_optax._check_loss import check_loss, check_state
-from clr_optax._start import Carry, Start, trained
+from clr_optax._range.loss import check_loss, check_state
+from clr_optax._range.start import Carry, Start, trained
 
 
 class Given(NamedTuple):

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from clr_optax._devices import (
+from clr_optax._range.devices import (
     Shardings,
     keep_shardings,
     mesh_of,

@@ -8,20 +8,20 @@ import jax.numpy as jnp
 import optax
 from jax.typing import ArrayLike
 
-from clr_optax._batches import Stream, arrays, source
 from clr_optax._core import Spacing, refusal
-from clr_optax._devices import mesh_of, on_mesh
-from clr_optax._iterate import iterate
-from clr_optax._range_args import (
+from clr_optax._range.args import (
     check_factor,
     check_kinds,
     check_params,
     check_whole,
     rates,
 )
-from clr_optax._range_curve import RangeTest
-from clr_optax._start import Start, first_carry, keep
-from clr_optax._training import Given, Point, TrainingStep
+from clr_optax._range.batches import Stream, arrays, source
+from clr_optax._range.curve import RangeTest
+from clr_optax._range.devices import mesh_of, on_mesh
+from clr_optax._range.iterate import iterate
+from clr_optax._range.start import Start, first_carry, keep
+from clr_optax._range.training import Given, Point, TrainingStep
 
 
 def lr_range_test(

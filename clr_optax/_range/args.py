@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from clr_optax._batches import arrays
 from clr_optax._core import SMALLEST, Spacing, check_word, refusal
+from clr_optax._range.batches import arrays
 
 MOST_STEPS = 1_000_000
 _NAME = "lr_range_test"

@@ -9,8 +9,8 @@ import numpy as np
 
 from clr_core import suggest_bounds, suggest_lr
 from clr_optax._core import Rule
-from clr_optax._plot import draw
-from clr_optax._readings import curves_of, doubts, medians
+from clr_optax._range.plot import draw
+from clr_optax._range.readings import curves_of, doubts, medians
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

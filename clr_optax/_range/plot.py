@@ -9,7 +9,7 @@ import numpy as np
 
 from clr_core import suggest_bounds, suggest_lr
 from clr_optax._core import Rule, refusal
-from clr_optax._readings import Curve, doubts, medians
+from clr_optax._range.readings import Curve, doubts, medians
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from clr_optax._core import refusal
-from clr_optax._program import Program, Step
+from clr_optax._range.program import Program, Step
 
 
 def iterate(

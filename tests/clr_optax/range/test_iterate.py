@@ -10,7 +10,8 @@ import optax
 import pytest
 from range_problems import convolution, problem, regression
 
-from clr_optax import _iterate, _program, lr_range_test
+from clr_optax import lr_range_test
+from clr_optax._range import iterate, program
 
 MOMENTUM = functools.partial(optax.sgd, momentum=0.9)
 
@@ -69,8 +70,8 @@ def test_dispatched_and_scanned_steps_agree(monkeypatch, max_lr):
 
     tests = []
     for dispatched in (False, True):
-        monkeypatch.setattr(_program, "_convolves", lambda jaxpr, d=dispatched: d)
-        _program._kept.cache_clear()
+        monkeypatch.setattr(program, "_convolves", lambda jaxpr, d=dispatched: d)
+        program._kept.cache_clear()
         tests.append(lr_range_test(run, params, batches, max_lr=max_lr, has_aux=True))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, 1e-5), *tests)
     assert (tests[0].num_finite < 100) == (max_lr > 1)
@@ -78,9 +79,9 @@ def test_dispatched_and_scanned_steps_agree(monkeypatch, max_lr):
 
 def test_only_steps_that_convolve_are_dispatched(monkeypatch):
     runs = []
-    dispatched = _iterate._dispatched
+    dispatched = iterate._dispatched
     monkeypatch.setattr(
-        _iterate, "_dispatched", lambda *args: runs.append(1) or dispatched(*args)
+        iterate, "_dispatched", lambda *args: runs.append(1) or dispatched(*args)
     )
     nested = jax.checkpoint(jax.jit(convolution))
     for loss_fn, wide in ((regression, (8, 6)), (nested, (16,))):
@@ -99,7 +100,7 @@ def convolving(carry, given, x):
 
 def test_dispatched_steps_end_soon_after_the_stop():
     for batches in (jnp.float32(1), iter(jnp.ones(100))):
-        total, (ys, ones) = _iterate.iterate(
+        total, (ys, ones) = iterate.iterate(
             convolving, jnp.float32(0), None, batches, 100
         )
         count = int(ones.sum())
@@ -117,9 +118,9 @@ def test_what_a_step_closes_over_is_no_constant_of_the_program():
         y = jax.lax.conv(data, jnp.ones((1, 1, 2, 2)), (1, 1), "VALID").sum()
         return carry + x * y, y, jnp.zeros((), bool)
 
-    program = _program.Program.of(step, jnp.float32(0), None, jnp.float32(1))
-    arguments = [jnp.float32(0)], *program.start([], 3), [jnp.float32(1)]
-    text = program._once.lower(program._consts, *arguments).as_text()
+    made = program.Program.of(step, jnp.float32(0), None, jnp.float32(1))
+    arguments = [jnp.float32(0)], *made.start([], 3), [jnp.float32(1)]
+    text = made._once.lower(made._consts, *arguments).as_text()
     assert "tensor<1x1x50x50xf32>" in text.split("->")[0]
-    total, ys = _iterate.iterate(step, jnp.float32(0), None, jnp.float32(2), 3)
+    total, ys = iterate.iterate(step, jnp.float32(0), None, jnp.float32(2), 3)
     assert total == 6 * ys[0]

@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from clr_optax._check_optimizer import check_opt_state, check_optimizer
-from clr_optax._devices import on_mesh
-from clr_optax._stop import Stop
+from clr_optax._range.devices import on_mesh
+from clr_optax._range.optimizer import check_opt_state, check_optimizer
+from clr_optax._range.stop import Stop
 
 
 class Carry(NamedTuple):
