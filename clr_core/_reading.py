@@ -89,7 +89,7 @@ def _reason(function: str, facts: Facts) -> str:
             f"got {facts.points} before the first that is not, of {facts.ordered.size}"
         )
         return refusal(function, f"{rule}, {got}", "begin at smaller rates")
-    if facts.rise > max(facts.fall, facts.chance):
+    if facts.rise > facts.fall and facts.rise > facts.chance:
         got = f"got a rise of {facts.rise:.3g} from {facts.start:.3g}"
         return refusal(function, f"losses that fall, {got}", "test smaller rates")
     got = f"got a fall of {facts.fall:.3g} from {facts.start:.3g}"

@@ -147,7 +147,7 @@ def _size(function: str, name: str, value: Any) -> Any:
     return value if isinstance(value, np.float64) else int(value)
 
 
-def _float(value: Any) -> float:
+def _float(value: Any) -> Any:
     """Returns a number as Python's float, or as NumPy's if it is one."""
     return value if isinstance(value, np.float64) else float(value)
 

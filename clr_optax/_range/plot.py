@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
 from clr_core import suggest_bounds, suggest_lr
 from clr_optax._core import Rule, refusal
@@ -54,7 +55,7 @@ def _new_axes() -> Any:
     return pyplot.subplots(figsize=(7, 4), dpi=120, layout="constrained")[1]
 
 
-def _draw_one(ax: Any, curves: list[Curve], lines: list[np.ndarray]) -> None:
+def _draw_one(ax: Any, curves: list[Curve], lines: list[NDArray[Any]]) -> None:
     """Draws one curve, or several that are repetitions: their median and a band."""
     lrs, middle, label = curves[0][0], lines[0], "smoothed loss"
     for rates, losses in curves:
@@ -80,7 +81,7 @@ def _draw_one(ax: Any, curves: list[Curve], lines: list[np.ndarray]) -> None:
 def _draw_each(
     ax: Any,
     curves: list[Curve],
-    lines: list[np.ndarray],
+    lines: list[NDArray[Any]],
     ends: list[float],
     labels: Sequence[str],
 ) -> None:
@@ -107,13 +108,13 @@ def _max_lr(curve: Curve) -> float:
         return np.inf
 
 
-def _height(lrs: np.ndarray, line: np.ndarray, rate: float) -> float:
+def _height(lrs: NDArray[Any], line: NDArray[Any], rate: float) -> float:
     """Returns where a line is at a rate."""
     known = np.isfinite(line)
     return float(np.interp(np.log(rate), np.log(lrs[known]), line[known]))
 
 
-def _spread(lines: list[np.ndarray]) -> np.ndarray:
+def _spread(lines: list[NDArray[Any]]) -> NDArray[Any]:
     """Returns lowest, median and highest, where more than half of the lines are."""
     stack = np.array(lines)
     spread = np.full((3, stack.shape[1]), np.nan)
@@ -122,7 +123,7 @@ def _spread(lines: list[np.ndarray]) -> np.ndarray:
     return spread
 
 
-def _even(lrs: np.ndarray) -> bool:
+def _even(lrs: NDArray[Any]) -> bool:
     """Returns whether the rates are spaced linearly."""
     steps = np.diff(lrs)
     return bool(np.ptp(steps) < 0.01 * steps.mean())
@@ -142,7 +143,7 @@ def _limits(curves: list[Curve], ends: list[float]) -> tuple[float, float]:
     return lowest - 0.05 * span, lowest + 1.35 * span
 
 
-def _smooth(losses: np.ndarray) -> np.ndarray:
+def _smooth(losses: NDArray[Any]) -> NDArray[Any]:
     """Returns the mean of the losses around each, over a tenth of them at most."""
     count = int(np.cumprod(np.isfinite(losses)).sum())
     sums = np.cumsum(np.append(0.0, losses[:count]))

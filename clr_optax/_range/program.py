@@ -106,13 +106,10 @@ class _Traced:
 @functools.lru_cache(maxsize=8)
 def _kept(step: Step, traced: _Traced, shardings: Shardings) -> Program:
     """Returns a program; the step is kept with it, since JAX forgets it otherwise."""
-    # imported here because it brings all of Pallas, a tenth of a second
-    from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
-
     equations = traced.traced.jaxpr.jaxpr
 
     def flat(consts: Any, leaves: list[Any]) -> Any:
-        return jaxpr_as_fun(ClosedJaxpr(equations, consts))(*leaves)
+        return jax.core.eval_jaxpr(equations, consts, *leaves)
 
     return Program(flat, traced.traced, shardings, mapped=False)
 

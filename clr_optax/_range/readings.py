@@ -5,11 +5,12 @@ from typing import Any
 
 import jax
 import numpy as np
+from numpy.typing import NDArray
 
 from clr_core import suggest_bounds
 from clr_optax._core import refusal, reservations
 
-Curve = tuple[np.ndarray, np.ndarray]
+Curve = tuple[NDArray[Any], NDArray[Any]]
 
 
 def curves_of(function: str, lrs: Any, losses: Any) -> list[Curve]:
