@@ -68,12 +68,14 @@ def _whole(name: str, value: Any) -> Any:
 
 def _fits(number: Any, kind: np.dtype[Any]) -> bool:
     """Returns whether an integer, or each of NumPy's, keeps its value as `kind`."""
-    if type(number) is int:
-        return bool(np.iinfo(kind).min <= number <= np.iinfo(kind).max)
+    least = most = number
     if isinstance(number, np.ndarray) and number.dtype.kind in "iu":
-        fits = np.can_cast(number.dtype, kind)
-        return fits or bool((number.astype(kind) == number).all())
-    return True
+        if number.size == 0 or np.can_cast(number.dtype, kind):
+            return True
+        least, most = number.min(), number.max()
+    elif type(number) is not int:
+        return True
+    return bool(np.iinfo(kind).min <= least and most <= np.iinfo(kind).max)
 
 
 def logarithm(gamma: Any) -> Any:
