@@ -2,12 +2,12 @@
 
     python experiments/benchmark.py
 
-prints a table of medians and spreads and writes benchmark.json. Peers are measured
-where they are installed: pip install -e ".[benchmark]" brings PyTorch and TensorFlow.
-TensorFlow Addons needs a TensorFlow and a NumPy that exclude today's JAX, so it has to
-live in an environment of its own: --peer-python names its Python, which then measures
-Keras too. Jobs of ours and of peers take turns, so that a machine whose
-speed drifts treats them alike.
+prints a table of medians and spreads, writes benchmark.json, and README.md from it.
+Peers are measured where they are installed, on the GPU if they and JAX find one:
+pip install -e ".[benchmark]" brings PyTorch and TensorFlow. TensorFlow Addons needs a
+TensorFlow and a NumPy that exclude today's JAX, so it has to live in an environment of
+its own: --peer-python names its Python, which then measures Keras too. Jobs of ours
+and of peers take turns, so that a machine whose speed drifts treats them alike.
 """
 
 import argparse
@@ -20,14 +20,21 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from lab.benchmark.schedule import schedule_costs
-from lab.benchmark.timing import formatted, job, peer_job, repeat, row
+from lab.benchmark.timing import (
+    HEADINGS,
+    formatted,
+    job,
+    page,
+    peer_job,
+    repeat,
+    row,
+)
 from lab.data import load
 from lab.program import (
     Options,
@@ -35,6 +42,7 @@ from lab.program import (
     exit_code,
     open_folder,
     write_json,
+    write_text,
 )
 
 
@@ -48,7 +56,7 @@ def main(argv: list[str] | None = None) -> int:
 def run(args: argparse.Namespace, console: Console) -> int:
     """Measures part by part; the JSON always holds what is finished."""
     open_folder(args.out)
-    table = Table("what", "median", "min to max", "beside", box=box.MARKDOWN)
+    table = Table(*HEADINGS, box=box.SIMPLE_HEAD)
     results: dict[str, Any] = {"environment": environment()}
     with tempfile.TemporaryDirectory() as folder:
         data = str(Path(folder) / "fashion.npz")
@@ -65,8 +73,9 @@ def run(args: argparse.Namespace, console: Console) -> int:
             for line in results[section]:
                 table.add_row(*formatted(line))
             write_json(args.out / "benchmark.json", results)
+            write_text(args.out / "README.md", page(results))
     console.print(table)
-    console.print(f"Wrote benchmark.json to {args.out}")
+    console.print(f"benchmark.json and README.md are in {args.out}")
     return 0
 
 
@@ -101,28 +110,42 @@ def import_costs() -> list[dict[str, Any]]:
 
 def main_job(data: str, rounds: int, peer_python: str) -> list[dict[str, Any]]:
     """An epoch of both arms, evaluation included, ours and the peers' in turn."""
-    peers = {"keras": peer_python, "torch": sys.executable}
+    eager: dict[str, Any] = {"data": data, "epochs": 3}
+    peers = [
+        ("keras", peer_python, eager),
+        ("torch", sys.executable, eager),
+        ("torch", sys.executable, eager | {"compiled": True}),
+    ]
     ours: list[float] = []
     theirs: dict[str, list[float]] = {}
     compiling = []
     for _ in range(rounds):
-        mine = job("ours", sys.executable, data=data, epochs=3)
+        mine = job("ours", sys.executable, **eager)
         compiling.append(mine["compile"])
         ours += mine["epochs"][1:]
-        for name, python in list(peers.items()):
-            measured = peer_job(name, python, data=data, epochs=3)
+        for peer in list(peers):
+            name, python, options = peer
+            measured = peer_job(name, python, **options)
             if measured is None:
-                del peers[name]
+                peers.remove(peer)
                 continue
             # a peer trains one arm after the other; its first epoch compiles
             seconds = [2 * t for t in measured["epochs"][1:]]
-            theirs[measured["version"]] = theirs.get(measured["version"], []) + seconds
+            theirs.setdefault(_named(measured), []).extend(seconds)
     what = "both arms, an epoch"
     return [
-        row(f"{what}, JAX {jax.__version__}", ours),
-        *(row(f"{what}, {name}", t, beside=ours) for name, t in theirs.items()),
+        row(f"{what}, {_named(mine)}", ours),
+        *(
+            row(f"{what}, {name}", seconds, beside=("ours", ours))
+            for name, seconds in theirs.items()
+        ),
         row("compiling the epoch", compiling),
     ]
+
+
+def _named(measured: dict[str, Any]) -> str:
+    """What ran, and on what."""
+    return f"{measured['version']}, {measured['device']}"
 
 
 def growth(data: str) -> list[dict[str, Any]]:
@@ -139,7 +162,7 @@ def growth(data: str) -> list[dict[str, Any]]:
             times = job("ours", sys.executable, data=data, **options)["epochs"]
             seconds = [sum(times)] if name == "epochs" else times[1:]
             rows.append(row(f"{name}={value}, {what}", seconds, beside=first))
-            first = first or seconds
+            first = first or (f"{name}={value}", seconds)
     return rows
 
 

@@ -88,7 +88,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
                 batch_size=settings.batch_size,
             ):
                 runs = epoch.runs
-                progress.show(runs.history)
+                progress.show(runs.history, epoch.seconds)
                 seconds["compile"] = epoch.compile_seconds
                 seconds["epochs"].append(epoch.seconds)
                 checkpoints.save(runs)

@@ -130,8 +130,13 @@ def portable(text: str) -> str:
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Writes JSON; NaN and infinity, which JSON has not, become null."""
     text = json.dumps(_without_nan(content), indent=1, allow_nan=False)
+    write_text(path, text + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a file whole or not at all."""
     with _replacing(path) as temporary:
-        temporary.write_text(text + "\n")
+        temporary.write_text(text)
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -59,7 +59,7 @@ def test_each_arm_has_a_line_an_epoch_beside_the_published_figures(finished):
             (line,) = (
                 line
                 for line in printed.splitlines()
-                if line.startswith(f"epoch {epoch}/2  {arm} ")
+                if line.startswith(f"{epoch}/2 {arm} ")
             )
             for metric in METRICS:
                 assert f"({PUBLISHED[arm][metric][epoch - 1]:.4f})" in line

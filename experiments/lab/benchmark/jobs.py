@@ -21,6 +21,7 @@ def ours(
     data: str, epochs: int, batch_size: int = 64, seeds: int = 1
 ) -> dict[str, Any]:
     """Both arms of the tutorial, as fashion.py trains them."""
+    import jax
     import numpy as np
 
     from lab.data import FashionMNIST, Images
@@ -36,7 +37,12 @@ def ours(
     optimizers = {name: arm.optimizer for name, arm in settings.arms.items()}
     runs = start(optimizers, seeds)
     done = list(train(optimizers, fashion, runs, epochs=epochs, batch_size=batch_size))
-    return {"compile": done[0].compile_seconds, "epochs": [e.seconds for e in done]}
+    return {
+        "compile": done[0].compile_seconds,
+        "epochs": [e.seconds for e in done],
+        "version": f"JAX {jax.__version__}",
+        "device": jax.devices()[0].device_kind,
+    }
 
 
 def keras(data: str, epochs: int) -> dict[str, Any]:
@@ -73,17 +79,27 @@ def keras(data: str, epochs: int) -> dict[str, Any]:
             verbose=0,
         )
         seconds.append(time.perf_counter() - started)
-    return {"epochs": seconds, "version": f"TensorFlow {tf.__version__}"}
+    version = f"TensorFlow {tf.__version__}"
+    gpus = tf.config.list_physical_devices("GPU")
+    details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
+    name = details[0].get("device_name", "gpu") if details else "cpu"
+    return {"epochs": seconds, "version": version, "device": name}
 
 
-def torch(data: str, epochs: int) -> dict[str, Any]:
-    """The same model and loop in eager PyTorch, the data in memory as tensors."""
+def torch(data: str, epochs: int, compiled: bool = False) -> dict[str, Any]:
+    """The same model and loop in PyTorch, the data on the device, where it finds one.
+
+    On a GPU as its users set it: channels last, TF32, and compiled if asked for.
+    """
     import numpy as np
     import torch
     from torch import nn
 
+    gpu = torch.cuda.is_available()
+    device = torch.device("cuda" if gpu else "cpu")
+    torch.set_float32_matmul_precision("high" if gpu else "highest")
     with np.load(data) as arrays:
-        x, y, x_test, y_test = (torch.tensor(a) for a in arrays.values())
+        x, y, x_test, y_test = (torch.tensor(a).to(device) for a in arrays.values())
     x, x_test = (images[:, None].float() / 255 for images in (x, x_test))
     y, y_test = y.long(), y_test.long()
     mean = (nn.AdaptiveAvgPool2d(1), nn.Flatten())
@@ -91,25 +107,31 @@ def torch(data: str, epochs: int) -> dict[str, Any]:
         *(nn.Conv2d(1, 16, 5), nn.ReLU(), nn.MaxPool2d(2)),
         *(nn.Conv2d(16, 32, 5), nn.ReLU(), nn.MaxPool2d(2)),
         *(nn.Dropout2d(0.2), *mean, nn.Linear(32, 128), nn.ReLU(), nn.Linear(128, 10)),
-    )
+    ).to(device)
+    if gpu:
+        model = model.to(memory_format=torch.channels_last)
+    network = torch.compile(model) if compiled else model
     optimizer = torch.optim.SGD(model.parameters(), 0.01)
     loss_fn = nn.CrossEntropyLoss()
     seconds = []
     for _ in range(epochs):
         started = time.perf_counter()
         model.train()
-        for batch in torch.randperm(len(x)).split(64):
+        for batch in torch.randperm(len(x), device=device).split(64):
             optimizer.zero_grad()
-            loss_fn(model(x[batch]), y[batch]).backward()
+            loss_fn(network(x[batch]), y[batch]).backward()
             optimizer.step()
         model.eval()
         with torch.no_grad():
             for images, labels in zip(
                 x_test.split(1000), y_test.split(1000), strict=True
             ):
-                loss_fn(model(images), labels)
+                loss = loss_fn(network(images), labels)
+        loss.item()  # waits until the device is done
         seconds.append(time.perf_counter() - started)
-    return {"epochs": seconds, "version": f"PyTorch {torch.__version__}"}
+    version = f"PyTorch {torch.__version__}{' compiled' if compiled else ''}"
+    name = torch.cuda.get_device_name() if gpu else "cpu"
+    return {"epochs": seconds, "version": version, "device": name}
 
 
 def tfa(sizes: list[int]) -> dict[str, Any]:

@@ -15,47 +15,39 @@ from lab.benchmark.timing import paired, peer_job, repeat, row
 
 Floats = NDArray[np.floating[Any]]
 SCHEDULE = clr_schedule(1e-4, 1e-2, 1874, mode="triangular2")
+COSINE = clr_schedule(1e-4, 1e-2, 1874, mode="triangular2", anneal="cosine")
 
 
 def schedule_costs(count: int, peer_python: str) -> list[dict[str, Any]]:
     """The schedule alone: one call, in bulk, within a compiled loop, compiling."""
-    rows = []
-    cosine = optax.cosine_decay_schedule(0.01, 10_000)
-    onecycle = optax.linear_onecycle_schedule(10_000, 0.01)
     sizes = count, count // 5
     tfa = peer_job("tfa", peer_python, sizes=sizes)
-
-    def eager(schedule: optax.Schedule) -> list[float]:
-        return repeat(lambda: schedule(1000).block_until_ready(), 2000)
-
-    ours = eager(SCHEDULE)
-    rows.append(row("one eager call", ours, "us", 1e6))
-    peers = {"Optax cosine": eager(cosine), "Optax one-cycle": eager(onecycle)}
-    if tfa:
-        peers["tfa"] = tfa["eager"]
-    for name, seconds in peers.items():
-        rows.append(row(f"one eager call, {name}", seconds, "us", 1e6, beside=ours))
+    rows = eager_costs({"tfa": tfa["eager"]} if tfa else {})
     for k, size in enumerate(sizes):
         rows += bulk_costs(size, {"tfa": tfa["bulk"][k]} if tfa else {})
+    return [*rows, *scan_costs(updates=1_000_000), *compile_costs()]
 
-    updates = 1_000_000
-    constant, ours = paired(
-        loop(optax.constant_schedule(0.01), updates), loop(SCHEDULE, updates), 7
-    )
-    extra = [b - a for a, b in zip(constant, ours, strict=True)]
-    rows.append(
-        row("in a scan, a step more than a constant", extra, "ns", 1e9 / updates)
-    )
 
-    def compile_once(size: int) -> float:
-        started = time.perf_counter()
-        traced = jax.jit(lambda s: clr(s, 1e-4, 1e-2, 1874)).lower(jnp.arange(size))
-        traced.compile()
-        return time.perf_counter() - started
+def eager_costs(peers: dict[str, list[float]]) -> list[dict[str, Any]]:
+    """One call with a Python step: ours, and beside ours."""
 
-    compiling = [compile_once(size) for size in range(3, 13)]
-    rows.append(row("compiling", compiling, "ms", 1e3))
-    return rows
+    def times(schedule: optax.Schedule) -> list[float]:
+        return repeat(lambda: schedule(1000).block_until_ready(), 2000)
+
+    ours = times(SCHEDULE)
+    others = {
+        'anneal="cosine"': times(COSINE),
+        "Optax cosine": times(optax.cosine_decay_schedule(0.01, 10_000)),
+        "Optax one-cycle": times(optax.linear_onecycle_schedule(10_000, 0.01)),
+        **peers,
+    }
+    return [
+        row("one eager call", ours, "us", 1e6),
+        *(
+            row(f"one eager call, {name}", seconds, "us", 1e6, beside=("ours", ours))
+            for name, seconds in others.items()
+        ),
+    ]
 
 
 def bulk_costs(size: int, peers: dict[str, list[float]]) -> list[dict[str, Any]]:
@@ -67,18 +59,42 @@ def bulk_costs(size: int, peers: dict[str, list[float]]) -> list[dict[str, Any]]
         lambda: SCHEDULE(steps).block_until_ready(),
         15,
     )
+    cosine = repeat(lambda: COSINE(steps).block_until_ready(), 15)
     numpy_steps = np.arange(size, dtype=np.float32)
     with np.errstate(over="ignore"):  # 2**cycle in float32
         textbook = repeat(lambda: textbook_line(numpy_steps), 5)
-    what, per_step = f"a step, in bulk of {size:,}", 1e9 / size
+    others = {'anneal="cosine"': cosine, "NumPy": textbook, **peers}
+    what, per_step = f"a step of {size:,}", 1e9 / size
     return [
-        row(f"{what}: writing the array", written, "ns", per_step),
-        row(what, ours, "ns", per_step, beside=written),
+        row(f"{what}, writing the array", written, "ns", per_step),
+        row(what, ours, "ns", per_step, beside=("writing", written)),
         *(
-            row(f"{what}, {name}", seconds, "ns", per_step, beside=ours)
-            for name, seconds in {"NumPy": textbook, **peers}.items()
+            row(f"{what}, {name}", seconds, "ns", per_step, beside=("ours", ours))
+            for name, seconds in others.items()
         ),
     ]
+
+
+def scan_costs(updates: int) -> list[dict[str, Any]]:
+    """What a step costs in a compiled loop, more than a constant rate."""
+    constant, ours = paired(
+        loop(optax.constant_schedule(0.01), updates), loop(SCHEDULE, updates), 7
+    )
+    extra = [b - a for a, b in zip(constant, ours, strict=True)]
+    return [row("a step in a scan, beyond a constant", extra, "ns", 1e9 / updates)]
+
+
+def compile_costs() -> list[dict[str, Any]]:
+    """Compiling the schedule, each time for another shape."""
+
+    def compile_once(size: int) -> float:
+        started = time.perf_counter()
+        traced = jax.jit(lambda s: clr(s, 1e-4, 1e-2, 1874)).lower(jnp.arange(size))
+        traced.compile()
+        return time.perf_counter() - started
+
+    seconds = [compile_once(size) for size in range(3, 13)]
+    return [row("compiling the schedule", seconds, "ms", 1e3)]
 
 
 def loop(schedule: optax.Schedule, updates: int) -> Any:

@@ -43,11 +43,9 @@ def job(name: str, python: str, **options: Any) -> dict[str, Any]:
 
 
 def peer_job(name: str, python: str, **options: Any) -> dict[str, Any] | None:
-    """The same of a peer; None, and a line that says so, where it is not installed."""
+    """The same of a peer; None, and a line that says why, where it does not run."""
     done = _ran(name, python, options)
-    # what a tfa that is too old for its TensorFlow says can be anything
-    missing = name == "tfa" or "Error: No module named" in _complaint(done)
-    if done.returncode and missing:
+    if done.returncode:
         print(f"skipped {name}: {_complaint(done)}")
         return None
     return _measured(name, done)
@@ -84,17 +82,39 @@ def row(
     seconds: list[float],
     unit: str = "s",
     scale: float = 1,
-    beside: list[float] | None = None,
+    beside: tuple[str, list[float]] | None = None,
 ) -> dict[str, Any]:
-    """A line of the table; `beside` gives the ratio of medians, this to that."""
-    ratio = statistics.median(seconds) / statistics.median(beside) if beside else None
+    """A line of the table; `beside` names what its median is divided by."""
+    ratio = to = None
+    if beside:
+        to = beside[0]
+        ratio = statistics.median(seconds) / statistics.median(beside[1])
     values = [t * scale for t in seconds]
-    return {"what": what, "unit": unit, "values": values, "ratio": ratio}
+    return {"what": what, "unit": unit, "values": values, "ratio": ratio, "to": to}
+
+
+HEADINGS = "what", "median", "least to most", "ratio", "to"
 
 
 def formatted(line: dict[str, Any]) -> list[str]:
     """A line of the table as text."""
     values, unit = line["values"], line["unit"]
     spread = f"{min(values):.3g} to {max(values):.3g}"
-    ratio = f"{line['ratio']:.3g} times" if line["ratio"] else ""
-    return [line["what"], f"{statistics.median(values):.3g} {unit}", spread, ratio]
+    median = f"{statistics.median(values):.3g} {unit}"
+    ratio = f"{line['ratio']:.3g}" if line["ratio"] else ""
+    return [line["what"], median, spread, ratio, line["to"] or ""]
+
+
+def page(results: dict[str, Any]) -> str:
+    """A page in Markdown with all that was measured, and where."""
+    versions = results["environment"]
+    where = ", ".join(f"{name} {value}" for name, value in versions.items())
+    lines = ["# What it costs", "", f"Measured with {where}.", ""]
+    for section, rows in results.items():
+        if section == "environment":
+            continue
+        table = [HEADINGS, ["---"] * len(HEADINGS), *map(formatted, rows)]
+        lines += [f"## {section.capitalize()}", ""]
+        lines += [f"| {' | '.join(cells)} |" for cells in table]
+        lines.append("")
+    return "\n".join(lines)

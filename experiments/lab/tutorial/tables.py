@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from tensorboardX import SummaryWriter
 
-from lab.history import History
+from lab.history import METRICS, History
 from lab.tutorial.settings import PUBLISHED, Settings
 
 
@@ -18,29 +18,33 @@ class Progress(progress.Progress):
         super().__init__(
             progress.TextColumn("epoch {task.completed}/{task.total}"),
             progress.BarColumn(),
+            progress.TextColumn("{task.fields[pace]}"),
             progress.TimeElapsedColumn(),
-            progress.TimeRemainingColumn(),
             console=console,
             transient=True,
             disable=not console.is_terminal,
         )
-        self.task = self.add_task("training", total=epochs, completed=done)
+        self.task = self.add_task(
+            "training", total=epochs, completed=done, pace="compiling"
+        )
         self.epochs = epochs
         console.print("Means over seeds; in brackets what the tutorial published.")
+        headings = "  ".join(f"{metric:<15}" for metric in METRICS)
+        console.print(f"{'epoch':<10} {headings}".rstrip())
 
-    def show(self, history: History) -> None:
-        """Prints the last epoch's figures and moves the bar."""
+    def show(self, history: History, seconds: float) -> None:
+        """Prints the last epoch's figures, moves the bar and says its seconds."""
         done, width = history.epochs, len(str(self.epochs))
         for arm in history.arms:
             figures = []
             for metric in history.metrics:
-                figure = f"{metric} {history.last(arm, metric).mean():.4f}"
+                figure = f"{history.last(arm, metric).mean():.4f}"
                 if done <= len(PUBLISHED[arm][metric]):
                     figure += f" ({PUBLISHED[arm][metric][done - 1]:.4f})"
-                figures.append(figure)
-            number = f"{done:{width}}/{self.epochs}"
-            self.console.print(f"epoch {number}  {arm}  " + "  ".join(figures))
-        self.advance(self.task)
+                figures.append(f"{figure:<15}")
+            number = f"{done:{width}}/{self.epochs} {arm}"
+            self.console.print(f"{number:<10} {'  '.join(figures)}".rstrip())
+        self.update(self.task, advance=1, pace=f"{seconds:.1f} s an epoch")
 
 
 def summary(history: History, epochs: int) -> Table:

@@ -84,7 +84,7 @@ def test_two_processes_give_the_history_of_one(folder, alone, together):
 def test_only_process_0_speaks_and_writes_results(folder, together):
     first, second = together
     assert "Data: " in first
-    assert "epoch 2/2  CLR" in first
+    assert "2/2 CLR" in first
     assert "Data: " not in second
     assert "epoch" not in second
     results = json.loads((folder / "together" / "fashion.json").read_text())
@@ -111,7 +111,7 @@ def test_a_killed_process_ends_the_other(start, alone, victim):
     out = f"killed-{victim}"
     processes = start(out, 10_000, 2)
     for line in processes[0].stdout:
-        if line.startswith("epoch     2/10000"):
+        if line.startswith("    2/10000"):
             break
     processes[victim].kill()
     survivor = processes[1 - victim]
