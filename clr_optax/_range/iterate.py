@@ -7,8 +7,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from clr_optax._core import refusal
 from clr_optax._range.program import Program, Step
+from clr_optax._range.words import needs
 
 
 def iterate(
@@ -119,13 +119,15 @@ class _Programs:
                     [leaf.shape for leaf in jax.tree.leaves(y)]
                     for y in (known.y, program.y)
                 )
-                rule = "a loss_fn with aux of one shape for all batches"
-                got = f"got shapes {first} and then {now}"
-                raise TypeError(refusal("lr_range_test", f"{rule}, {got}"))
+                raise TypeError(
+                    needs(
+                        "a loss_fn with aux of one shape for all batches",
+                        got=f"shapes {first} and then {now}",
+                    )
+                )
 
 
-_TRACED = refusal(
-    "lr_range_test",
+_TRACED = needs(
     "stacked arrays as batches under jit and vmap, where no iterable can be read",
     "stack its batches with jax.tree.map(lambda *a: jax.numpy.stack(a), *batches)",
 )

@@ -8,20 +8,17 @@ import jax.numpy as jnp
 import optax
 from jax.typing import ArrayLike
 
-from clr_optax._core import Spacing, refusal
-from clr_optax._range.args import (
-    check_factor,
-    check_kinds,
-    check_params,
-    check_whole,
-    rates,
-)
-from clr_optax._range.batches import Stream, arrays, source
+from clr_optax._core import Spacing
+from clr_optax._range.args import check_factor, check_kinds, check_params, check_whole
+from clr_optax._range.batches import arrays, source
 from clr_optax._range.curve import RangeTest
 from clr_optax._range.devices import mesh_of, on_mesh
 from clr_optax._range.iterate import iterate
+from clr_optax._range.rates import rates
 from clr_optax._range.start import Start, first_carry, keep
+from clr_optax._range.stream import Stream
 from clr_optax._range.training import Given, Point, TrainingStep
+from clr_optax._range.words import needs
 
 
 def lr_range_test(
@@ -159,9 +156,13 @@ def lr_range_test(
 def _check_enough(taken: int, wanted: int, stopped: Any) -> None:
     """Raises ValueError where an iterable was used up before the test had an end."""
     if taken < wanted and not stopped:
-        rule = f"{wanted} batches (num_steps times accumulate)"
-        hint = "an iterable that can start again, such as a list, may be shorter"
-        raise ValueError(refusal("lr_range_test", f"{rule}, got {taken}", hint))
+        raise ValueError(
+            needs(
+                f"{wanted} batches (num_steps times accumulate)",
+                "an iterable that can start again, such as a list, may be shorter",
+                got=taken,
+            )
+        )
 
 
 def _curve(lrs: jax.Array, points: Point, accumulate: int) -> RangeTest:
