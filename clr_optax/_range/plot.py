@@ -25,9 +25,14 @@ def draw(
 ) -> "Axes":
     """Returns the axes with the curves, the suggestions, bounds and reservations."""
     if labels is not None and len(labels) != len(curves):
-        rule = "a label for each curve"
-        got = {"labels": len(labels), "curves": len(curves)}
-        raise ValueError(refusal(_NAME, rule, **got))
+        raise ValueError(
+            refusal(
+                _NAME,
+                "a label for each curve",
+                labels=len(labels),
+                curves=len(curves),
+            )
+        )
     ax = _new_axes() if ax is None else ax
     ends = [_max_lr(curve) for curve in curves]
     low, high = _limits(curves, ends)
@@ -50,8 +55,9 @@ def _new_axes() -> Any:
     try:
         from matplotlib import pyplot
     except ImportError as error:
-        hint = "pip install 'clr-jax[plot]'"
-        raise ImportError(refusal(_NAME, "matplotlib", hint)) from error
+        raise ImportError(
+            refusal(_NAME, "matplotlib", "pip install 'clr-jax[plot]'")
+        ) from error
     return pyplot.subplots(figsize=(7, 4), dpi=120, layout="constrained")[1]
 
 
