@@ -38,17 +38,17 @@ class Reading(NamedTuple):
 
 def reading(function: str, lrs: Vector, losses: Vector) -> Reading:
     """Returns what is read from two vectors; shapes and kinds are checked."""
-    vectors = _vector(function, "lrs", lrs), _vector(function, "losses", losses)
-    sizes = [vector.size for vector in vectors]
-    if sizes[0] != sizes[1]:
-        got = f"got {sizes[0]} lrs and {sizes[1]} losses"
-        raise ValueError(refusal(function, f"one loss for each rate, {got}"))
-    if sizes[0] < POINTS:
-        rule = f"at least {POINTS} points, got {sizes[0]}"
-        raise ValueError(refusal(function, rule, "take more steps"))
-    with jax.debug_nans(False), jax.debug_infs(False):
-        read: Reading = _read(*vectors)
-    return read
+    with jax.debug_nans(False), jax.debug_infs(False):  # NaN is where a test stopped
+        vectors = _vector(function, "lrs", lrs), _vector(function, "losses", losses)
+        sizes = [vector.size for vector in vectors]
+        if sizes[0] != sizes[1]:
+            got = f"got {sizes[0]} lrs and {sizes[1]} losses"
+            raise ValueError(refusal(function, f"one loss for each rate, {got}"))
+        if sizes[0] < POINTS:
+            rule = f"at least {POINTS} points, got {sizes[0]}"
+            raise ValueError(refusal(function, rule, "take more steps"))
+        found: Reading = _read(*vectors)
+    return found
 
 
 def sound(function: str, reading: Reading, *rates: jax.Array) -> tuple[jax.Array, ...]:
