@@ -8,7 +8,6 @@ import numpy as np
 
 from clr_core._curve import BAND, Curve
 
-SWING = 0.25
 SOLVED = 1e-24
 FASTEST = 20
 
@@ -101,15 +100,12 @@ def smith(curve: Curve) -> Bounds:
 def _end(curve: Curve) -> jax.Array:
     """Returns the index from which on the loss has risen.
 
-    There the curve last is within a tenth of its lowest. One that swings back, as
-    momentum makes it do, has not risen for good: it may come back to a tenth below its
-    highest swing, up to a quarter of the fall. A median of five hides the last two
-    losses, so the last four steps are looked at in any case.
+    There the curve last is within a tenth of its lowest: momentum makes a loss swing
+    back there, a rise for good does not. A median of five hides the last two losses, so
+    the last four steps are looked at in any case.
     """
     index = jnp.arange(curve.height.size)
-    swing = jax.lax.cummax(jnp.where(index > curve.lowest, curve.height, 0))
-    low = (swing - BAND).clip(BAND, SWING)
-    end = jnp.where(curve.height <= low, index, 0).max()
+    end = jnp.where(curve.height <= BAND, index, 0).max()
     return jnp.minimum(end, jnp.maximum(curve.points - 5, 0))
 
 

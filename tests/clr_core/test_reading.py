@@ -121,6 +121,18 @@ def test_momentum_that_swings_is_read_at_its_limit(momentum, size, directions):
     assert limit / 6 < max_lr < limit / 2
 
 
+@pytest.mark.parametrize(("back", "read"), [(0.05, False), (0.2, True)])
+def test_a_hump_counts_unless_the_loss_comes_back_down(back, read):
+    """One of 40 % of the fall, 15 points long, as networks have it with momentum."""
+    index = np.arange(100)
+    hump = 0.4 * np.exp(-(((index - 72) / 4) ** 2))
+    height = np.clip((60 - index) / 30, 0, 1) + hump + back * (index > 72)
+    height += np.expm1((index - 88).clip(0) / 2)
+    max_lr = suggest_bounds(LRS, 0.5 + 1.8 * height)[1]
+    assert bool(max_lr < LRS[72]) is read
+    assert max_lr > LRS[60] / 4
+
+
 def test_a_loss_solved_to_the_last_digit_is_not_read_beyond():
     """Nothing can grow from there, so larger rates look as good as they like."""
     lrs = np.geomspace(1e-3, 1e3, 300)
