@@ -61,8 +61,9 @@ class Facts(NamedTuple):
 def clean(lrs: jax.Array, losses: jax.Array) -> tuple[Curve, Facts]:
     """Returns the curve and the facts.
 
-    The start is the middle loss of the first third of the points before the lowest, so
-    that a few high losses, while a network settles, do not count.
+    The start is the middle loss of the first fifth of the points, or of the third of
+    those before the lowest if they are fewer, so that a few high losses at first, while
+    a network settles, do not count.
     """
     index = jnp.arange(lrs.size)
     points = jnp.cumprod(jnp.isfinite(losses).astype(index.dtype)).sum()
@@ -75,7 +76,7 @@ def clean(lrs: jax.Array, losses: jax.Array) -> tuple[Curve, Facts]:
     median = jnp.nanmedian(raw[near], axis=1)
     floor = jnp.nanmin(median)
     early = jnp.where(inside, median, jnp.inf).argmin() // 3
-    early = jnp.maximum(jnp.maximum(early, 2 * reach + 1), 5)
+    early = jnp.maximum(early.clip(None, points // 5), jnp.maximum(2 * reach + 1, 5))
     start = jnp.nanmedian(jnp.where(index < early, raw, jnp.nan))
     span = jnp.where(start > floor, start - floor, 1)
 
@@ -95,8 +96,9 @@ def clean(lrs: jax.Array, losses: jax.Array) -> tuple[Curve, Facts]:
     noise, chance = _noise(jnp.where(calm, raw - floor, jnp.nan), reach)
     order = jnp.concatenate([jnp.ones(1, bool), lrs[1:] > lrs[:-1]])
     order &= (lrs >= SMALLEST) & jnp.isfinite(lrs)
-    facts = (4 * fact for fact in (start, fall, rise, noise, chance))
-    return curve, Facts(lrs, order, points, *facts)
+    return curve, Facts(
+        lrs, order, points, 4 * start, 4 * fall, 4 * rise, 4 * noise, 4 * chance
+    )
 
 
 def _noise(raw: jax.Array, reach: jax.Array) -> tuple[jax.Array, jax.Array]:

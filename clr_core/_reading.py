@@ -38,28 +38,25 @@ class Reading(NamedTuple):
 
 def reading(function: str, lrs: Vector, losses: Vector) -> Reading:
     """Returns what is read from two vectors; shapes and kinds are checked."""
-    vectors = _vector(function, "lrs", lrs), _vector(function, "losses", losses)
-    sizes = [vector.size for vector in vectors]
-    if sizes[0] != sizes[1]:
-        raise ValueError(
-            refusal(
-                function,
-                "one loss for each rate",
-                got=f"{sizes[0]} lrs and {sizes[1]} losses",
-            )
-        )
-    if sizes[0] < POINTS:
-        raise ValueError(
-            refusal(
-                function,
-                f"at least {POINTS} points",
-                "take more steps",
-                got=sizes[0],
-            )
-        )
-    with jax.debug_nans(False), jax.debug_infs(False):
+    with jax.debug_nans(False), jax.debug_infs(False):  # NaN is where a test stopped
+        vectors = _vector(function, "lrs", lrs), _vector(function, "losses", losses)
+        _check_sizes(function, *(vector.size for vector in vectors))
         read: Reading = _read(*vectors)
     return read
+
+
+def _check_sizes(function: str, lrs: int, losses: int) -> None:
+    """Raises ValueError for too few rates, and for other than one loss for each."""
+    if lrs != losses:
+        raise ValueError(
+            refusal(
+                function, "one loss for each rate", got=f"{lrs} lrs and {losses} losses"
+            )
+        )
+    if lrs < POINTS:
+        raise ValueError(
+            refusal(function, f"at least {POINTS} points", "take more steps", got=lrs)
+        )
 
 
 def sound(function: str, reading: Reading, *rates: jax.Array) -> tuple[jax.Array, ...]:
