@@ -3,7 +3,7 @@
     python experiments/comparison.py
 
 follows the protocol below and leaves comparison.json and four pictures in
-runs/comparison. About three hours on two CPU cores; --resume goes on after a stop.
+runs/comparison. More than an hour on two CPU cores; --resume goes on after a stop.
 """
 
 import argparse

@@ -84,8 +84,8 @@ class Settings:
 
 SHORT = Settings(
     seeds=2,
-    range_seeds=2,
-    range_steps=50,
+    range_seeds=3,
+    range_steps=200,
     epochs=(1, 2),
     grid=(0.025, 0.1),
     cycle_epochs=1,
