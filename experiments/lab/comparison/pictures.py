@@ -92,7 +92,7 @@ def draw_anytime(results: Results) -> Figure:
     for end in cycle_ends(results):
         axes.axvline(end, color="gray", lw=0.8, zorder=0)
     axes.set(
-        title=f"Who stops early? Mean and sd over n={n} seeds; lines where C is read",
+        title=f"Any time: mean and sd of n={n} seeds, read at the lines",
         xlabel="Epochs",
         ylabel="Test accuracy in percent",
     )

@@ -61,23 +61,19 @@ def schedules(results: Results) -> tuple[str, str]:
 def anytime(results: Results) -> tuple[str, str]:
     """C and D, a line for each arm, and what the columns are."""
     ends = cycle_ends(results)
-    read = [*map(str, ends[:-1]), f"{ends[-1]} epochs"]
-    headings = ["schedule", *read, LESS, "3 snapshots", "less the last"]
-    baseline = accuracy(named(results["C"], f"{BASELINE}, tuned"))[:, -1]
+    read = [cell for end in ends for cell in (f"{end} epochs", LESS)]
+    headings = ["schedule", *read, "3 snapshots", "less the last"]
+    baseline = accuracy(named(results["C"], f"{BASELINE}, tuned"))
     lines = []
     for row in results["C"]:
         name, figures = row["arm"], accuracy(row)
-        own = name == f"{BASELINE}, tuned"
         together, alone = outputs(results, name)
-        lines.append(
-            [
-                name,
-                *(mean_and_sd(figures[:, end - 1], 1) for end in ends),
-                "" if own else difference(figures[:, -1], baseline, 2),
-                mean_and_sd(together, 1),
-                difference(together, alone, 2),
-            ]
-        )
+        line = [name]
+        for end in ends:
+            here, there = figures[:, end - 1], baseline[:, end - 1]
+            gain = "" if row["role"] == "baseline" else difference(here, there, 2)
+            line += [mean_and_sd(here, 1), gain]
+        lines.append([*line, mean_and_sd(together, 1), difference(together, alone, 2)])
     caption = (
         f"Any time: test accuracy in percent, mean ± sd of "
         f"n={results['settings']['seeds']} paired seeds, on the way to {ends[-1]} "
