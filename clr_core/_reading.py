@@ -97,6 +97,8 @@ def _reason(function: str, facts: Facts) -> str:
         return refusal(function, f"losses that fall, {got}", "test larger rates")
     rule = f"losses that fall by more than {facts.chance:.3g}, as noise alone may"
     hint = "take larger batches or more steps, or test larger rates"
+    if facts.first > facts.start + facts.fall / 4:
+        hint = "end at smaller rates, the loss falls within the first few"
     return refusal(function, f"{rule}, {got} in noise of {facts.noise:.3g}", hint)
 
 
