@@ -42,6 +42,7 @@ class Facts(NamedTuple):
         ordered: for each rate, whether it may stand where it stands.
         points: how many losses there are before the first that is not finite.
         start: the loss where the curve starts.
+        first: the middle one of the first five losses.
         fall: how far it falls.
         rise: how much higher it ends than it starts.
         noise: the standard deviation of a single loss.
@@ -52,6 +53,7 @@ class Facts(NamedTuple):
     ordered: jax.Array
     points: jax.Array
     start: jax.Array
+    first: jax.Array
     fall: jax.Array
     rise: jax.Array
     noise: jax.Array
@@ -96,9 +98,8 @@ def clean(lrs: jax.Array, losses: jax.Array) -> tuple[Curve, Facts]:
     noise, chance = _noise(jnp.where(calm, raw - floor, jnp.nan), reach)
     order = jnp.concatenate([jnp.ones(1, bool), lrs[1:] > lrs[:-1]])
     order &= (lrs >= SMALLEST) & jnp.isfinite(lrs)
-    return curve, Facts(
-        lrs, order, points, 4 * start, 4 * fall, 4 * rise, 4 * noise, 4 * chance
-    )
+    facts = (4 * fact for fact in (start, median[0], fall, rise, noise, chance))
+    return curve, Facts(lrs, order, points, *facts)
 
 
 def _noise(raw: jax.Array, reach: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -108,8 +109,8 @@ def _noise(raw: jax.Array, reach: jax.Array) -> tuple[jax.Array, jax.Array]:
     single loss, s, would leave s / sqrt(k) in a mean over k if one loss did not depend
     on another; means over a twentieth of the points show whether it does. Noise that
     drifts has more in them, and what drifts within a twentieth drifts farther over the
-    whole; so the more they exceed, the more is asked of the fall, up to 20 times
-    their own noise.
+    whole; so the more they exceed, the more is asked of the fall: up to 20 times their
+    own noise, and no more than a random walk of such losses ever falls.
     """
     single = _spread(raw, jnp.ones_like(reach))
     block = _spread(raw, reach)
@@ -117,7 +118,8 @@ def _noise(raw: jax.Array, reach: jax.Array) -> tuple[jax.Array, jax.Array]:
     ratio = block / jnp.where(single > 0, single, block.clip(1e-30))
     drift = jnp.maximum(size * ratio**2 / 2, 1) ** 1.5
     chance = 4 * single / jnp.sqrt(size) * drift
-    return single, jnp.minimum(chance, 20 * block)
+    walk = 5 * single * jnp.sqrt(jnp.isfinite(raw).sum().astype(raw.dtype))
+    return single, jnp.minimum(jnp.minimum(chance, 20 * block), walk)
 
 
 def _spread(values: jax.Array, size: jax.Array) -> jax.Array:

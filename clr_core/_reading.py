@@ -110,10 +110,13 @@ def _reason(function: str, facts: Facts) -> str:
     fall = f"a fall of {facts.fall:.3g} from {facts.start:.3g}"
     if not _resolved(facts):
         return refusal(function, "losses that fall", "test larger rates", got=fall)
+    settles = facts.first > facts.start + facts.fall / 4
     return refusal(
         function,
         f"losses that fall by more than {facts.chance:.3g}, as noise alone may",
-        "take larger batches or more steps, or test larger rates",
+        "end at smaller rates, the loss falls within the first few"
+        if settles
+        else "take larger batches or more steps, or test larger rates",
         got=f"{fall} in noise of {facts.noise:.3g}",
     )
 

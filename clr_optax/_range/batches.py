@@ -54,7 +54,8 @@ def arrays(name: str, tree: Any) -> Any:
 def _array(leaf: Any) -> jax.Array:
     if isinstance(leaf, str | bytes):
         raise TypeError(f"{leaf!r} is a {type(leaf).__name__}")
-    return jnp.asarray(leaf, jnp.asarray(leaf).dtype)
+    array = jnp.asarray(leaf)
+    return jnp.asarray(array, array.dtype)
 
 
 def _iterates(batches: Any) -> bool:

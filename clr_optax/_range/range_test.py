@@ -67,8 +67,9 @@ def lr_range_test(
               or a whole data set is refused: arrays that differ in their first two
               axes, floats of two axes, or more batches than there are steps.
             - a list of batches, a loader, a generator, any iterable of pytrees of
-              arrays. One batch is in memory at a time. An iterable that can be started
-              again is. A batch of another shape is compiled for anew.
+              arrays. Two batches are in memory at a time, more only of small ones. An
+              iterable that can be started again is. A batch of another shape is
+              compiled for anew.
             - None for a loss_fn that needs no batches: it is given None.
         state: a pytree of arrays of any dtype that loss_fn hands on to the next batch,
             such as the statistics of batch normalisation.

@@ -230,6 +230,17 @@ def test_errors_say_what_is_needed(lrs, losses, error, match):
         suggest_bounds(lrs, losses)
 
 
+def test_a_fall_within_the_first_few_losses_is_told():
+    index = np.arange(100)
+    losses = 2 + 0.9 * np.exp(-index / 6)
+    losses += 0.4 * np.random.default_rng(1).normal(size=100)
+    match = (
+        "as noise alone may, .*, end at smaller rates, the loss falls within the fir"
+    )
+    with pytest.raises(ValueError, match=match):
+        suggest_lr(np.geomspace(1e-6, 1, 100), losses)
+
+
 def test_errors_of_shape_are_raised_under_a_trace():
     with pytest.raises(ValueError, match="one loss for each rate"):
         jax.jit(suggest_lr)(LRS, LOSSES[1:])
