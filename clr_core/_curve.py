@@ -63,9 +63,9 @@ class Facts(NamedTuple):
 def clean(lrs: jax.Array, losses: jax.Array) -> tuple[Curve, Facts]:
     """Returns the curve and the facts.
 
-    The start is the middle loss of the first fifth of the points, or of the third of
-    those before the lowest if they are fewer, so that a few high losses at first, while
-    a network settles, do not count.
+    The start is the lower quartile of the smoothed losses at the first fifth of the
+    points, or at the third of those before the lowest if they are fewer, so that a few
+    high losses at first, while a network settles, do not count.
     """
     index = jnp.arange(lrs.size)
     points = jnp.cumprod(jnp.isfinite(losses).astype(index.dtype)).sum()
@@ -79,20 +79,22 @@ def clean(lrs: jax.Array, losses: jax.Array) -> tuple[Curve, Facts]:
     floor = jnp.nanmin(median)
     early = jnp.where(inside, median, jnp.inf).argmin() // 3
     early = jnp.maximum(early.clip(None, points // 5), jnp.maximum(2 * reach + 1, 5))
-    start = jnp.nanmedian(jnp.where(index < early, raw, jnp.nan))
-    span = jnp.where(start > floor, start - floor, 1)
+    middle = jnp.nanmedian(jnp.where(index < early, raw, jnp.nan))
+    span = jnp.where(middle > floor, middle - floor, 1)
 
     rough = jnp.where(inside, ((median - floor) / span).clip(0, 2), 0)
     half = jnp.minimum(index, points - 1 - index).clip(0, reach)
     smooth = _means(rough, index - half, index + half + 1)
     low = jnp.where(inside, smooth, jnp.inf).min()
-    height = (smooth - low) / jnp.maximum(1 - low, BAND)
+    top = jnp.nanquantile(jnp.where(index < early, smooth, jnp.nan), 0.25)
+    start = floor + top * span
+    height = (smooth - low) / jnp.maximum(top - low, BAND)
     height = jnp.where(inside, height, 2)
     lowest = height.argmin()
     curve = Curve(lrs, raw, median, height, points, lowest, reach, start)
 
     full = inside & (half == reach)
-    fall = (1 - jnp.where(full, smooth, jnp.inf).min()) * (start - floor)
+    fall = (top - jnp.where(full, smooth, jnp.inf).min()) * span
     rise = median[jnp.maximum(points - 1, 0)] - start
     calm = index <= jnp.maximum(lowest, points // 2)
     noise, chance = _noise(jnp.where(calm, raw - floor, jnp.nan), reach)
