@@ -99,7 +99,7 @@ def _dispatched(
 
 def _ahead(batch: Any) -> int:
     """Returns how many steps may be ahead of the device, each with such a batch."""
-    size = sum(leaf.nbytes for leaf in jax.tree.leaves(batch))
+    size: int = sum(leaf.nbytes for leaf in jax.tree.leaves(batch))
     return max(1, min(MOST_AHEAD, MOST_BYTES // max(size, 1)))
 
 
