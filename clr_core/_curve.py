@@ -42,6 +42,7 @@ class Facts(NamedTuple):
         ordered: for each rate, whether it may stand where it stands.
         points: how many losses there are before the first that is not finite.
         start: the loss where the curve starts.
+        first: the middle one of the first five losses.
         fall: how far it falls.
         rise: how much higher it ends than it starts.
         noise: the standard deviation of a single loss.
@@ -52,6 +53,7 @@ class Facts(NamedTuple):
     ordered: jax.Array
     points: jax.Array
     start: jax.Array
+    first: jax.Array
     fall: jax.Array
     rise: jax.Array
     noise: jax.Array
@@ -61,8 +63,9 @@ class Facts(NamedTuple):
 def clean(lrs: jax.Array, losses: jax.Array) -> tuple[Curve, Facts]:
     """Returns the curve and the facts.
 
-    The start is the middle loss of the first third of the points before the lowest, so
-    that a few high losses, while a network settles, do not count.
+    The start is the lower quartile of the smoothed losses at the first fifth of the
+    points, or at the third of those before the lowest if they are fewer, so that a few
+    high losses at first, while a network settles, do not count.
     """
     index = jnp.arange(lrs.size)
     points = jnp.cumprod(jnp.isfinite(losses).astype(index.dtype)).sum()
@@ -75,27 +78,29 @@ def clean(lrs: jax.Array, losses: jax.Array) -> tuple[Curve, Facts]:
     median = jnp.nanmedian(raw[near], axis=1)
     floor = jnp.nanmin(median)
     early = jnp.where(inside, median, jnp.inf).argmin() // 3
-    early = jnp.maximum(jnp.maximum(early, 2 * reach + 1), 5)
-    start = jnp.nanmedian(jnp.where(index < early, raw, jnp.nan))
-    span = jnp.where(start > floor, start - floor, 1)
+    early = jnp.maximum(early.clip(None, points // 5), jnp.maximum(2 * reach + 1, 5))
+    middle = jnp.nanmedian(jnp.where(index < early, raw, jnp.nan))
+    span = jnp.where(middle > floor, middle - floor, 1)
 
     rough = jnp.where(inside, ((median - floor) / span).clip(0, 2), 0)
     half = jnp.minimum(index, points - 1 - index).clip(0, reach)
     smooth = _means(rough, index - half, index + half + 1)
     low = jnp.where(inside, smooth, jnp.inf).min()
-    height = (smooth - low) / jnp.maximum(1 - low, BAND)
+    top = jnp.nanquantile(jnp.where(index < early, smooth, jnp.nan), 0.25)
+    start = floor + top * span
+    height = (smooth - low) / jnp.maximum(top - low, BAND)
     height = jnp.where(inside, height, 2)
     lowest = height.argmin()
     curve = Curve(lrs, raw, median, height, points, lowest, reach, start)
 
     full = inside & (half == reach)
-    fall = (1 - jnp.where(full, smooth, jnp.inf).min()) * (start - floor)
+    fall = (top - jnp.where(full, smooth, jnp.inf).min()) * span
     rise = median[jnp.maximum(points - 1, 0)] - start
     calm = index <= jnp.maximum(lowest, points // 2)
     noise, chance = _noise(jnp.where(calm, raw - floor, jnp.nan), reach)
     order = jnp.concatenate([jnp.ones(1, bool), lrs[1:] > lrs[:-1]])
     order &= (lrs >= SMALLEST) & jnp.isfinite(lrs)
-    facts = (4 * fact for fact in (start, fall, rise, noise, chance))
+    facts = (4 * fact for fact in (start, median[0], fall, rise, noise, chance))
     return curve, Facts(lrs, order, points, *facts)
 
 
@@ -106,8 +111,8 @@ def _noise(raw: jax.Array, reach: jax.Array) -> tuple[jax.Array, jax.Array]:
     single loss, s, would leave s / sqrt(k) in a mean over k if one loss did not depend
     on another; means over a twentieth of the points show whether it does. Noise that
     drifts has more in them, and what drifts within a twentieth drifts farther over the
-    whole; so the more they exceed, the more is asked of the fall, up to 20 times
-    their own noise.
+    whole; so the more they exceed, the more is asked of the fall: up to 20 times their
+    own noise, and no more than a random walk of such losses ever falls.
     """
     single = _spread(raw, jnp.ones_like(reach))
     block = _spread(raw, reach)
@@ -115,7 +120,8 @@ def _noise(raw: jax.Array, reach: jax.Array) -> tuple[jax.Array, jax.Array]:
     ratio = block / jnp.where(single > 0, single, block.clip(1e-30))
     drift = jnp.maximum(size * ratio**2 / 2, 1) ** 1.5
     chance = 4 * single / jnp.sqrt(size) * drift
-    return single, jnp.minimum(chance, 20 * block)
+    walk = 5 * single * jnp.sqrt(jnp.isfinite(raw).sum().astype(raw.dtype))
+    return single, jnp.minimum(jnp.minimum(chance, 20 * block), walk)
 
 
 def _spread(values: jax.Array, size: jax.Array) -> jax.Array:

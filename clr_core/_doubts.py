@@ -1,8 +1,9 @@
 """What speaks against trusting the bounds that were read from a curve."""
 
 import jax
+import jax.numpy as jnp
 
-from clr_core._curve import Curve, Facts
+from clr_core._curve import BAND, SMALLEST, Curve, Facts
 from clr_core._rules import Bounds
 
 FEW = 10
@@ -11,21 +12,32 @@ DOUBTS = (
     "base_lr: the loss falls from the first rates on, test smaller ones",
     "max_lr: the loss has not risen by the last rate",
     "stopped early: more than half of the rates are left",
-    "few points: fewer than 10 make the fall",
-    "noise: alone it may give half of the fall",
+    f"few points: fewer than {FEW} make the fall",
+    "noise: it is more than a quarter of the fall",
 )
 
 
 def doubts(curve: Curve, facts: Facts, bounds: Bounds) -> tuple[jax.Array, ...]:
     """Returns whether each of the reservations holds.
 
-    The start of the curve is taken from the first third of the points before the
-    lowest; a fall that begins there is not seen from its beginning.
+    The start of the curve is measured before a third of the way to the lowest point; a
+    fall that begins there is not seen from its beginning.
     """
     return (
         3 * bounds.begin < curve.lowest,
-        ~bounds.rises,
+        ~_risen(curve, facts, bounds),
         2 * facts.points < curve.lrs.size,
         curve.lowest - bounds.begin < FEW,
-        facts.fall < 2 * facts.chance,
+        facts.fall < 4 * facts.noise,
     )
+
+
+def _risen(curve: Curve, facts: Facts, bounds: Bounds) -> jax.Array:
+    """Returns whether the loss rises after its end, by more than its noise."""
+    index = jnp.arange(curve.height.size)
+    after = (index > bounds.end) & (index < curve.points)
+    half = (curve.points - 1 - index).clip(0, curve.reach).astype(curve.height.dtype)
+    noise = 4 * facts.noise / jnp.maximum(facts.fall, SMALLEST)
+    smooth = curve.height > BAND + noise / jnp.sqrt(2 * half + 1)
+    single = curve.raw > curve.raw[bounds.end] + (BAND + noise) * facts.fall / 4
+    return (after & (smooth | single)).any()

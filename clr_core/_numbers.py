@@ -59,10 +59,16 @@ def _whole(name: str, value: Any) -> Any:
     if isinstance(number, float) and number.is_integer() and _fits(int(number), kind):
         return int(number)
     if not _fits(number, kind):
-        hint = "jax.config.update('jax_enable_x64', True) allows more"
-        hint = hint if kind == np.int32 else ""
-        rule = f"{name} that fits {kind}"
-        raise OverflowError(refusal("clr", rule, hint, **{name: value}))
+        raise OverflowError(
+            refusal(
+                "clr",
+                f"{name} that fits {kind}",
+                "jax.config.update('jax_enable_x64', True) allows more"
+                if kind == np.int32
+                else "",
+                **{name: value},
+            )
+        )
     return number if type(number) is int else value
 
 

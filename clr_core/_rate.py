@@ -54,6 +54,7 @@ def rate_of(
 
 @functools.partial(jax.jit, static_argnames=("mode", "anneal"))
 def _rate_of_arrays(counts: Array, rates: Array, mode: str, anneal: str) -> Array:
+    """Returns the rate of three counts and of base_lr, max_lr and log_gamma."""
     log_gamma = rates[2] if mode == "exp_range" else None
     numbers = *counts, rates[0], rates[1], log_gamma
     rate: Array = _rate(*numbers, mode, anneal, np.float32)
@@ -72,6 +73,7 @@ def _rate(
     anneal: str,
     kind: Float,
 ) -> Array:
+    """Returns the rate of a mode, as a float of that kind."""
     part, upper, cycle, count = triangle(step, up, down, anneal, kind)
     scale: ArrayLike = 1.0
     if mode == "triangular2":

@@ -38,17 +38,25 @@ class Reading(NamedTuple):
 
 def reading(function: str, lrs: Vector, losses: Vector) -> Reading:
     """Returns what is read from two vectors; shapes and kinds are checked."""
-    vectors = _vector(function, "lrs", lrs), _vector(function, "losses", losses)
-    sizes = [vector.size for vector in vectors]
-    if sizes[0] != sizes[1]:
-        got = f"got {sizes[0]} lrs and {sizes[1]} losses"
-        raise ValueError(refusal(function, f"one loss for each rate, {got}"))
-    if sizes[0] < POINTS:
-        rule = f"at least {POINTS} points, got {sizes[0]}"
-        raise ValueError(refusal(function, rule, "take more steps"))
-    with jax.debug_nans(False), jax.debug_infs(False):
+    with jax.debug_nans(False), jax.debug_infs(False):  # NaN is where a test stopped
+        vectors = _vector(function, "lrs", lrs), _vector(function, "losses", losses)
+        _check_sizes(function, *(vector.size for vector in vectors))
         read: Reading = _read(*vectors)
     return read
+
+
+def _check_sizes(function: str, lrs: int, losses: int) -> None:
+    """Raises ValueError for too few rates, and for other than one loss for each."""
+    if lrs != losses:
+        raise ValueError(
+            refusal(
+                function, "one loss for each rate", got=f"{lrs} lrs and {losses} losses"
+            )
+        )
+    if lrs < POINTS:
+        raise ValueError(
+            refusal(function, f"at least {POINTS} points", "take more steps", got=lrs)
+        )
 
 
 def sound(function: str, reading: Reading, *rates: jax.Array) -> tuple[jax.Array, ...]:
@@ -78,26 +86,39 @@ def _reason(function: str, facts: Facts) -> str:
     """Returns why nothing can be read from a curve, and what would help."""
     if not facts.ordered.all():
         k = int(facts.ordered.argmin())
-        need = f"finite, strictly increasing lrs of {SMALLEST} or more"
-        rule = f"{need} (in {facts.lrs.dtype})"
-        got = f"got lrs[{k}]={facts.lrs[k]}"
         after = f" after {facts.lrs[k - 1]}" if k else ""
-        return refusal(function, f"{rule}, {got}{after}")
-    if facts.points < POINTS:
-        rule = f"at least {POINTS} finite losses"
-        got = (
-            f"got {facts.points} before the first that is not, of {facts.ordered.size}"
+        return refusal(
+            function,
+            f"finite, strictly increasing lrs of {SMALLEST} or more "
+            f"(in {facts.lrs.dtype})",
+            got=f"lrs[{k}]={facts.lrs[k]}{after}",
         )
-        return refusal(function, f"{rule}, {got}", "begin at smaller rates")
+    if facts.points < POINTS:
+        return refusal(
+            function,
+            f"at least {POINTS} finite losses",
+            "begin at smaller rates",
+            got=f"{facts.points} before the first that is not, of {facts.ordered.size}",
+        )
     if facts.rise > facts.fall and facts.rise > facts.chance:
-        got = f"got a rise of {facts.rise:.3g} from {facts.start:.3g}"
-        return refusal(function, f"losses that fall, {got}", "test smaller rates")
-    got = f"got a fall of {facts.fall:.3g} from {facts.start:.3g}"
+        return refusal(
+            function,
+            "losses that fall",
+            "test smaller rates",
+            got=f"a rise of {facts.rise:.3g} from {facts.start:.3g}",
+        )
+    fall = f"a fall of {facts.fall:.3g} from {facts.start:.3g}"
     if not _resolved(facts):
-        return refusal(function, f"losses that fall, {got}", "test larger rates")
-    rule = f"losses that fall by more than {facts.chance:.3g}, as noise alone may"
-    hint = "take larger batches or more steps, or test larger rates"
-    return refusal(function, f"{rule}, {got} in noise of {facts.noise:.3g}", hint)
+        return refusal(function, "losses that fall", "test larger rates", got=fall)
+    settles = facts.first > facts.start + facts.fall / 4
+    return refusal(
+        function,
+        f"losses that fall by more than {facts.chance:.3g}, as noise alone may",
+        "end at smaller rates, the loss falls within the first few"
+        if settles
+        else "take larger batches or more steps, or test larger rates",
+        got=f"{fall} in noise of {facts.noise:.3g}",
+    )
 
 
 @jax.jit
@@ -120,20 +141,35 @@ def _resolved(facts: Facts) -> Any:
 
 def _vector(function: str, name: str, values: Any) -> jax.Array:
     """Returns the values as a vector of JAX's default float dtype."""
-    rule = f"{name} to be a vector of real numbers"
+    vector = f"{name} to be a vector"
     try:
         array = values if isinstance(values, jax.Array) else np.asarray(values)
         kinds = (jnp.floating, jnp.integer)
         real = any(jnp.issubdtype(array.dtype, kind) for kind in kinds)
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:
-        got = f"got {type(values).__name__}: {error}"
-        raise TypeError(refusal(function, f"{rule}, {got}")) from error
+        raise TypeError(
+            refusal(
+                function,
+                f"{vector} of real numbers",
+                got=f"{type(values).__name__}: {error}",
+            )
+        ) from error
     if not real:
-        got = f"got {type(values).__name__} of dtype {array.dtype}"
-        raise TypeError(refusal(function, f"{rule}, {got}"))
+        raise TypeError(
+            refusal(
+                function,
+                f"{vector} of real numbers",
+                got=f"{type(values).__name__} of dtype {array.dtype}",
+            )
+        )
     if array.ndim != 1:
-        hint = "use jax.vmap for several curves"
-        rule = f"{name} to be a vector, got shape {array.shape}"
-        raise ValueError(refusal(function, rule, hint))
+        raise ValueError(
+            refusal(
+                function,
+                vector,
+                "use jax.vmap for several curves",
+                got=f"shape {array.shape}",
+            )
+        )
     with np.errstate(over="ignore"):
         return jnp.asarray(array, dtype=jnp.result_type(float))

@@ -8,7 +8,8 @@ import numpy as np
 
 from clr_core._curve import BAND, Curve
 
-RISEN = 0.25
+SOLVED = 1e-24
+FASTEST = 20
 
 
 class Bounds(NamedTuple):
@@ -18,13 +19,13 @@ class Bounds(NamedTuple):
         base_lr: the lower bound.
         max_lr: the upper bound.
         begin: the index of the last rate before a tenth of the fall is done.
-        rises: whether the loss rises before the curve ends.
+        end: the index from which on the loss has risen.
     """
 
     base_lr: jax.Array
     max_lr: jax.Array
     begin: jax.Array
-    rises: jax.Array
+    end: jax.Array
 
 
 def valley(curve: Curve) -> jax.Array:
@@ -81,30 +82,50 @@ def smith(curve: Curve) -> Bounds:
     """Returns the bounds of a cycle.
 
     The fall begins where the curve last is within a tenth of its start, before its
-    lowest point, and ends where it last is within a tenth of the lowest; a curve that
-    swings back there, as momentum makes it do, has not risen for good. From the end on,
-    each new peak of the losses tells by how much a step multiplied the loss, and so the
-    rate from which it would grow. A median of five hides the last two losses, so the
-    last four steps are looked at in any case.
+    lowest point. The rate from which the loss grows is read where it has risen. As far
+    as it has not, max_lr is half the last rate; and at most the rate at which the loss
+    was solved to the last digit: from there nothing is left to grow.
     """
-    lrs, raw, median, height, points, lowest, _, start = curve
+    lrs, _, median, height, points, lowest, _, start = curve
     index = jnp.arange(height.size)
     begin = jnp.where((index < lowest) & (height >= 1 - BAND), index, 0).max()
-    end = jnp.where(height <= RISEN, index, 0).max()
-    end = jnp.minimum(end, jnp.maximum(points - 5, 0))
-
-    low = jnp.nanmin(raw)
-    zero = jnp.where(low > 0, 0, 2 * low - start)
-    tiny = np.finfo(raw.dtype).tiny
-    losses = jnp.where(index == end, jnp.maximum(raw, median), raw)
-    losses = jnp.where((index >= end) & (index < points), losses - zero, tiny)
-    peaks = jax.lax.cummax(jnp.maximum(losses, tiny))
-    growth = jnp.sqrt(peaks[1:] / peaks[:-1]).clip(1, 10)
-    grows = (index[:-1] >= end) & (growth > 1)
-    limits = jnp.where(grows, lrs[:-1] * (2 / (1 + growth)), jnp.inf)
+    end = _end(curve)
+    solved = (median >= 0) & (median < SOLVED * start)
+    solved = jnp.where(solved, lrs, jnp.inf).min()
     last = lrs[jnp.maximum(points - 1, 0)]
-    max_lr = jnp.minimum(limits.min(), last) / 2
-    return Bounds(jnp.minimum(lrs[begin], max_lr / 4), max_lr, begin, grows.any())
+    max_lr = jnp.minimum(jnp.minimum(_limit(curve, end), last) / 2, solved)
+    return Bounds(jnp.minimum(lrs[begin], max_lr / 4), max_lr, begin, end)
+
+
+def _end(curve: Curve) -> jax.Array:
+    """Returns the index from which on the loss has risen.
+
+    There the curve last is within a tenth of its lowest: momentum makes a loss swing
+    back there, a rise for good does not. A median of five hides the last two losses, so
+    the last four steps are looked at in any case.
+    """
+    index = jnp.arange(curve.height.size)
+    end = jnp.where(curve.height <= BAND, index, 0).max()
+    return jnp.minimum(end, jnp.maximum(curve.points - 5, 0))
+
+
+def _limit(curve: Curve, end: jax.Array) -> jax.Array:
+    """Returns the smallest rate from which the loss grows, infinity if it does not.
+
+    Each new peak after the end tells by how much a step multiplied the loss; peaks, as
+    a loss may be low by chance. What is below zero is counted from as far below the
+    lowest loss as the start is above.
+    """
+    index = jnp.arange(curve.height.size)
+    least = jnp.nanmin(curve.raw)
+    zero = jnp.where(least >= 0, 0, 2 * least - curve.start)
+    losses = jnp.where(index == end, jnp.maximum(curve.raw, curve.median), curve.raw)
+    seen = (index >= end) & (index < curve.points)
+    tiny = np.finfo(losses.dtype).tiny
+    peaks = jax.lax.cummax(jnp.where(seen, (losses - zero).clip(tiny), tiny))
+    growth = jnp.sqrt(peaks[1:] / peaks[:-1]).clip(1, FASTEST)
+    limits = curve.lrs[:-1] * (2 / (1 + growth))
+    return jnp.where(seen[:-1] & (growth > 1), limits, jnp.inf).min()
 
 
 def _sides(curve: Curve) -> tuple[jax.Array, jax.Array, jax.Array]:

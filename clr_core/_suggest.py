@@ -75,7 +75,11 @@ def suggest_bounds(lrs: Vector, losses: Vector) -> tuple[jax.Array, jax.Array]:
     It fails when the loss falls and rises again within a few points, and on a loss
     without noise tested in several hundred steps: the steep directions are then solved
     to the last bit, and the loss has nothing to grow from. Noise makes max_lr smaller.
-    Momentum and Adam grow by other formulas; for them max_lr is a rule of thumb.
+
+    With momentum m a loss swings, which is no rise once it has come back. That takes
+    some 20 / (1 - m) steps: in so many max_lr is about a third of the stable
+    2 (1 + m) / L, in half of them it may be a hundredth. Adam grows by other formulas:
+    for it max_lr was between a hundredth and one and a half of the largest stable rate.
 
     Give both to ``clr_schedule`` with a step_size, half a cycle, of 2 to 8 epochs, at
     most 10; train for three cycles or more, and stop at the end of one, where the rate

@@ -14,9 +14,15 @@ _SHORT = reprlib.Repr()
 _SHORT.maxother = _SHORT.maxstring = 80
 
 
-def refusal(function: str, rule: str, hint: str = "", /, **got: Any) -> str:
-    """Returns the text "function needs rule, got name=value, hint."."""
-    shown = ", ".join(f"{name}={_SHORT.repr(value)}" for name, value in got.items())
+def refusal(
+    function: str, rule: str, hint: str = "", /, *, got: Any = None, **values: Any
+) -> str:
+    """Returns the text "function needs rule, got name=value, hint.".
+
+    What is got may be said in words instead of by name and value.
+    """
+    named = ", ".join(f"{name}={_SHORT.repr(x)}" for name, x in values.items())
+    shown = named if got is None else str(got)
     parts = (f"{function} needs {rule}", shown and f"got {shown}", hint)
     text = ", ".join(part for part in parts if part)
     return text if text.endswith("?") else f"{text}."
@@ -24,12 +30,20 @@ def refusal(function: str, rule: str, hint: str = "", /, **got: Any) -> str:
 
 def check_word(function: str, name: str, value: object, words: Any) -> None:
     """Raises TypeError for what is no text, ValueError for what is not in a Literal."""
-    known, got = words.__args__, {name: value}
+    known = words.__args__
     if not isinstance(value, str):
-        rule, hint = f"{name} as text", f"such as {known[0]!r}"
-        raise TypeError(refusal(function, rule, hint, **got))
+        raise TypeError(
+            refusal(
+                function, f"{name} as text", f"such as {known[0]!r}", **{name: value}
+            )
+        )
     if value not in known:
         near = difflib.get_close_matches(value, known, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else "see help for what each does"
-        rule = f"{name} {' or '.join(map(repr, known))}"
-        raise ValueError(refusal(function, rule, hint, **got))
+        raise ValueError(
+            refusal(
+                function,
+                f"{name} {' or '.join(map(repr, known))}",
+                f"did you mean {near[0]!r}?" if near else "see help for what each does",
+                **{name: value},
+            )
+        )

@@ -1,37 +1,13 @@
 """What the schedules accept, and what they say to the rest."""
 
 from collections.abc import Callable
-from numbers import Real
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
-from clr_optax._core import (
-    Anneal,
-    Mode,
-    ScaleMode,
-    check_word,
-    float_type,
-    is_single,
-    refusal,
-)
+from clr_optax._core import Anneal, Mode, ScaleMode, check_word, refusal
 from clr_optax._names import function_named
-
-_HINTS: dict[type, str] = {
-    bool: "write 0 or 1",
-    str: "leave out the quotes or convert it with float",
-    type(None): "give it a number",
-    complex: "take its real part",
-    list: "wrap it in jax.numpy.array",
-    tuple: "wrap it in jax.numpy.array",
-}
-
-
-def is_array(value: object) -> bool:
-    """Returns whether a value passes unchecked: an array with axes, or a tracer."""
-    return isinstance(value, jax.Array | np.ndarray) and not is_single(value)
+from clr_optax._number import as_float, is_array, real_number
 
 
 def ends(
@@ -41,17 +17,10 @@ def ends(
 
     They lie from 0 to less than the limit; the other arguments say why.
     """
-    for name, value in named.items():
-        value = _number(function, name, value)
-        got = {name: value}
-        if not is_array(value):
-            if value < 0:
-                raise ValueError(refusal(function, f"{name} >= 0", below, **got))
-            if value >= limit:
-                rule = f"{name} < {limit:g}"
-                raise ValueError(refusal(function, rule, above, **got))
-            value = _float(value)
-        named[name] = value
+    named = {
+        name: _end(function, name, value, limit, below, above)
+        for name, value in named.items()
+    }
     low, high = named.values()
     if not (is_array(low) or is_array(high)) and low > high:
         raise ValueError(refusal(function, " <= ".join(named), swapped, **named))
@@ -69,8 +38,14 @@ def halves(function: str, step_size: Any, step_size_down: Any) -> dict[str, Any]
     else:
         same = up == down
         if up + down >= 2**31:
-            rule = "step_size + step_size_down < 2**31 (steps in a cycle)"
-            raise ValueError(refusal(function, rule, "Optax counts in int32", **sizes))
+            raise ValueError(
+                refusal(
+                    function,
+                    "step_size + step_size_down < 2**31 (steps in a cycle)",
+                    "Optax counts in int32",
+                    **sizes,
+                )
+            )
     return sizes | {"step_size_down": None if same else down}
 
 
@@ -90,21 +65,18 @@ def mode_arguments(
     ):
         check_word(function, name, value, words)
     scale_fn = function_named(function, scale_fn)
-    if scale_fn is not None and mode != "triangular":
-        rule, hint = "only one of mode and scale_fn", "leave one out"
-        got = {"mode": mode, "scale_fn": scale_fn}
-        raise ValueError(refusal(function, rule, hint, **got))
-    if scale_fn is None and mode != "exp_range" and scale_mode == "iterations":
-        rule, hint = (
-            "scale_fn with scale_mode='iterations'",
-            "modes choose by themselves",
-        )
-        got = {"scale_mode": scale_mode, "mode": mode}
-        raise ValueError(refusal(function, rule, hint, **got))
+    _check_scale(function, mode, scale_fn, scale_mode)
     gamma = _gamma(function, gamma)
     if mode != "exp_range" and (is_array(gamma) or gamma != 1):
-        rule, hint = "mode='exp_range' with gamma", "no other mode reads it"
-        raise ValueError(refusal(function, rule, hint, gamma=gamma, mode=mode))
+        raise ValueError(
+            refusal(
+                function,
+                "mode='exp_range' with gamma",
+                "no other mode reads it",
+                gamma=gamma,
+                mode=mode,
+            )
+        )
     return {
         "mode": mode,
         "gamma": gamma,
@@ -114,64 +86,94 @@ def mode_arguments(
     }
 
 
+def _end(
+    function: str, name: str, value: Any, limit: float, below: str, above: str
+) -> Any:
+    """Returns one end of a cycle as a float, or an array as it is."""
+    value = real_number(function, name, value)
+    if is_array(value):
+        return value
+    if value < 0:
+        raise ValueError(refusal(function, f"{name} >= 0", below, **{name: value}))
+    if value >= limit:
+        raise ValueError(
+            refusal(function, f"{name} < {limit:g}", above, **{name: value})
+        )
+    return as_float(value)
+
+
+def _check_scale(function: str, mode: str, scale_fn: Any, scale_mode: str) -> None:
+    """Raises ValueError for a mode beside a scale_fn, or beside a scale_mode."""
+    if scale_fn is not None and mode != "triangular":
+        raise ValueError(
+            refusal(
+                function,
+                "only one of mode and scale_fn",
+                "leave one out",
+                mode=mode,
+                scale_fn=scale_fn,
+            )
+        )
+    if scale_fn is None and mode != "exp_range" and scale_mode == "iterations":
+        raise ValueError(
+            refusal(
+                function,
+                "scale_fn with scale_mode='iterations'",
+                "modes choose by themselves",
+                scale_mode=scale_mode,
+                mode=mode,
+            )
+        )
+
+
 def _gamma(function: str, gamma: Any) -> Any:
     """Returns gamma as a float, or an array as it is."""
-    gamma = _number(function, "gamma", gamma)
+    gamma = real_number(function, "gamma", gamma)
     if is_array(gamma):
         return gamma
-    rule, effect = "0 < gamma <= 1", "the amplitude, times gamma at every step, would"
     if gamma > 1:
-        hint = f"{effect} grow without bound"
-        raise ValueError(refusal(function, rule, hint, gamma=gamma))
+        raise ValueError(
+            refusal(
+                function,
+                "0 < gamma <= 1",
+                "the amplitude, times gamma at every step, would grow without bound",
+                gamma=gamma,
+            )
+        )
     if float(gamma) <= 0:
-        hint = f"{effect} vanish or change its sign"
-        raise ValueError(refusal(function, rule, hint, gamma=float(gamma)))
-    return _float(gamma)
+        raise ValueError(
+            refusal(
+                function,
+                "0 < gamma <= 1",
+                "the amplitude, times gamma at every step, would vanish "
+                "or change its sign",
+                gamma=float(gamma),
+            )
+        )
+    return as_float(gamma)
 
 
 def _size(function: str, name: str, value: Any) -> Any:
     """Returns a number of steps as an int, or an array as it is."""
-    value = _number(function, name, value)
+    value = real_number(function, name, value)
     if is_array(value):
         return value
-    meaning = "(steps in half a cycle)"
     if value < 1:
-        rule, hint = (
-            f"{name} >= 1 {meaning}",
-            "multiply epochs by the steps in an epoch",
+        raise ValueError(
+            refusal(
+                function,
+                f"{name} >= 1 (steps in half a cycle)",
+                "multiply epochs by the steps in an epoch",
+                **{name: value},
+            )
         )
-        raise ValueError(refusal(function, rule, hint, **{name: value}))
     if value != int(value):
-        rule = f"a whole {name} {meaning}"
-        raise ValueError(refusal(function, rule, "round it", **{name: value}))
+        raise ValueError(
+            refusal(
+                function,
+                f"a whole {name} (steps in half a cycle)",
+                "round it",
+                **{name: value},
+            )
+        )
     return value if isinstance(value, np.float64) else int(value)
-
-
-def _float(value: Any) -> Any:
-    """Returns a number as Python's float, or as NumPy's if it is one."""
-    return value if isinstance(value, np.float64) else float(value)
-
-
-def _number(function: str, name: str, value: Any) -> Any:
-    """Returns a finite real number, or an array of real numbers unchecked.
-
-    NumPy's and JAX's numbers become Python's, but for those that ask for float64.
-    """
-    if isinstance(value, jax.Array | np.ndarray):
-        if not jnp.issubdtype(value.dtype, jnp.number) or jnp.iscomplexobj(value):
-            rule = f"{name} as real numbers, not {value.dtype}"
-            hint = "convert it with astype"
-            raise TypeError(refusal(function, rule, hint, **{name: value}))
-        if is_array(value):
-            return value
-    if is_single(value):
-        wide = float_type(value) is np.float64
-        value = np.float64(value.item()) if wide else value.item()
-    if isinstance(value, bool) or not isinstance(value, Real):
-        rule = f"{name} as a real number or an array"
-        hint = _HINTS.get(type(value), "convert it with float")
-        raise TypeError(refusal(function, rule, hint, **{name: value}))
-    if value != value or abs(value) == float("inf"):
-        rule, hint = f"a finite {name}", "look at what computed it"
-        raise ValueError(refusal(function, rule, hint, **{name: value}))
-    return value

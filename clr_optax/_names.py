@@ -10,18 +10,34 @@ def function_named(function: str, scale_fn: Any) -> Any:
     """Returns scale_fn as a function, imported if it is a name; or None."""
     if isinstance(scale_fn, str):
         if ":" not in scale_fn:
-            rule = "scale_fn as a function or as 'module:name'"
-            hint = "the names of the modes go to mode"
-            raise ValueError(refusal(function, rule, hint, scale_fn=scale_fn))
+            raise ValueError(
+                refusal(
+                    function,
+                    "scale_fn as a function or as 'module:name'",
+                    "the names of the modes go to mode",
+                    scale_fn=scale_fn,
+                )
+            )
         try:
             scale_fn = pkgutil.resolve_name(scale_fn)
         except (ImportError, AttributeError, ValueError) as error:
-            rule = "scale_fn that can be imported"
-            text = refusal(function, rule, str(error), scale_fn=scale_fn)
-            raise ValueError(text) from error
+            raise ValueError(
+                refusal(
+                    function,
+                    "scale_fn that can be imported",
+                    str(error),
+                    scale_fn=scale_fn,
+                )
+            ) from error
     if scale_fn is not None and not callable(scale_fn):
-        rule, hint = "scale_fn as a function", "such as lambda cycle: 1 / cycle"
-        raise TypeError(refusal(function, rule, hint, scale_fn=scale_fn))
+        raise TypeError(
+            refusal(
+                function,
+                "scale_fn as a function",
+                "such as lambda cycle: 1 / cycle",
+                scale_fn=scale_fn,
+            )
+        )
     return scale_fn
 
 
@@ -33,7 +49,12 @@ def name_of(function: str, scale_fn: Any) -> str:
     except (ImportError, AttributeError, ValueError):
         found = None
     if found is not scale_fn:
-        rule = "scale_fn as a function that can be imported, to be stored"
-        hint = "define it with def at the top of a module"
-        raise TypeError(refusal(function, rule, hint, scale_fn=scale_fn))
+        raise TypeError(
+            refusal(
+                function,
+                "scale_fn as a function that can be imported, to be stored",
+                "define it with def at the top of a module",
+                scale_fn=scale_fn,
+            )
+        )
     return f"{module}:{name}"

@@ -13,9 +13,9 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from clr_core import clr
-from clr_optax._check import is_array
 from clr_optax._core import refusal
 from clr_optax._names import name_of
+from clr_optax._number import is_array
 
 
 class CyclicalSchedule:
@@ -71,12 +71,16 @@ class CyclicalSchedule:
         arguments, scale_fn = dict(self._arguments), self._arguments["scale_fn"]
         for name, value in arguments.items():
             if _is_numpy(value):
-                rule = f"{name} as a Python number"
-                hint = "build the schedule with float or int"
-                raise TypeError(refusal("config", rule, hint, **{name: value}))
+                raise TypeError(
+                    refusal(
+                        "config",
+                        f"{name} as a Python number",
+                        "build the schedule with float or int",
+                        **{name: value},
+                    )
+                )
         if scale_fn is not None:
-            name = name_of(self.factory.__name__, scale_fn)
-            arguments["scale_fn"] = name
+            arguments["scale_fn"] = name_of(self.factory.__name__, scale_fn)
         return arguments
 
     def __eq__(self, other: object) -> bool:
@@ -112,9 +116,13 @@ class CyclicalSchedule:
 
     def __setattr__(self, name: str, value: object = None) -> NoReturn:
         function = self.factory.__name__
-        hint = f"such as {function}(**schedule.config() | {{...}})"
-        rule = f"a new call for another {name}"
-        raise AttributeError(refusal(function, rule, hint))
+        raise AttributeError(
+            refusal(
+                function,
+                f"a new call for another {name}",
+                f"such as {function}(**schedule.config() | {{...}})",
+            )
+        )
 
     __delattr__ = __setattr__
 

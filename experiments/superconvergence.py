@@ -19,6 +19,7 @@ from typing import Any
 from rich.console import Console
 
 from lab import LabError
+from lab.comparison.protocol import split
 from lab.data import load
 from lab.devices import use_cpu_cores
 from lab.program import (
@@ -65,7 +66,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
         seeds=args.seeds,
         batch_size=args.batch_size,
         range_steps=args.range_steps,
-        train_images=len(protocol.split(data).train.images),
+        train_images=len(split(data).train.images),
     )
     settings.check()
     as_json = json.loads(json.dumps(asdict(settings)))

@@ -43,9 +43,10 @@ class RangeTest(NamedTuple):
 
         Rates and losses are the curve, and one file keeps them exactly:
 
-        >>> import pathlib, tempfile
-        >>> file = pathlib.Path(tempfile.mkdtemp(), "curve.npz")
+        >>> import io
+        >>> file = io.BytesIO()  # or the name of a file
         >>> np.savez(file, lrs=test.lrs, losses=test.losses)
+        >>> _ = file.seek(0)
         >>> RangeTest(**np.load(file)).bounds() == test.bounds()
         True
     """

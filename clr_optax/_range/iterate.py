@@ -1,5 +1,6 @@
 """How steps are iterated, decided in one place."""
 
+import collections
 import itertools
 from collections.abc import Iterator
 from typing import Any
@@ -7,8 +8,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from clr_optax._core import refusal
 from clr_optax._range.program import Program, Step
+from clr_optax._range.words import needs
+
+MOST_AHEAD = 8
+MOST_BYTES = 2**25
 
 
 def iterate(
@@ -71,13 +75,13 @@ def _dispatched(
 ) -> tuple[Any, Any]:
     """Returns what iterate returns, from steps that are dispatched one by one.
 
-    No batch is asked for before the last step but one has ended: the device always
-    has work, and no more than two batches are held at a time.
+    Steps are dispatched ahead of the device, so that it always has work: by as many as
+    hold 32 MB of batches, one at least and eight at most.
     """
     leaves, tree = jax.tree.flatten(carry)
     programs = _Programs(step, tree, given)
     stream = not isinstance(batches, itertools.repeat)
-    i, ys, stop = None, None, False
+    i, ys, stops = None, None, collections.deque[Any]()
     for batch in itertools.islice(batches, length):
         if i is None or stream:
             program, rest = programs.of(leaves, batch)
@@ -85,12 +89,33 @@ def _dispatched(
                 raise TypeError(_TRACED)
         if i is None:
             i, ys = program.start(leaves, length)
-        before = stop
         leaves, i, ys, stop = program.once(leaves, i, ys, rest)
-        if not isinstance(before, jax.core.Tracer) and before:
+        stops.append(stop)
+        if _stopped(stops, _ahead(batch) if stream else MOST_AHEAD):
             break
     carry = jax.tree.unflatten(tree, leaves)
     return carry, None if ys is None else _like(program.y, ys)
+
+
+def _ahead(batch: Any) -> int:
+    """Returns how many steps may be ahead of the device, each with such a batch."""
+    size: int = sum(leaf.nbytes for leaf in jax.tree.leaves(batch))
+    return max(1, min(MOST_AHEAD, MOST_BYTES // max(size, 1)))
+
+
+def _stopped(stops: collections.deque[Any], ahead: int) -> bool:
+    """Returns whether one of the steps that have ended says to stop.
+
+    It waits only for those that are farther back than the steps that may be ahead.
+    Processes that share a device must see the same: they look at no others.
+    """
+    alone = jax.process_count() == 1
+    while stops and not isinstance(stops[0], jax.core.Tracer):
+        if len(stops) <= ahead and not (alone and stops[0].is_ready()):
+            break
+        if stops.popleft():
+            return True
+    return False
 
 
 class _Programs:
@@ -119,13 +144,15 @@ class _Programs:
                     [leaf.shape for leaf in jax.tree.leaves(y)]
                     for y in (known.y, program.y)
                 )
-                rule = "a loss_fn with aux of one shape for all batches"
-                got = f"got shapes {first} and then {now}"
-                raise TypeError(refusal("lr_range_test", f"{rule}, {got}"))
+                raise TypeError(
+                    needs(
+                        "a loss_fn with aux of one shape for all batches",
+                        got=f"shapes {first} and then {now}",
+                    )
+                )
 
 
-_TRACED = refusal(
-    "lr_range_test",
+_TRACED = needs(
     "stacked arrays as batches under jit and vmap, where no iterable can be read",
     "stack its batches with jax.tree.map(lambda *a: jax.numpy.stack(a), *batches)",
 )

@@ -5,6 +5,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from clr_optax._range.words import needs
+
 
 def check_loss(result: Any, stateful: bool, has_aux: bool) -> tuple[Any, Any, Any]:
     """Returns loss, state and aux, the latter None where there is none."""
@@ -19,17 +21,14 @@ def check_loss(result: Any, stateful: bool, has_aux: bool) -> tuple[Any, Any, An
     else:
         loss = result
         if isinstance(loss, tuple | list):
-            hint = "pass has_aux=True for (loss, aux), state= for (loss, state)"
-            raise TypeError(_needs("the loss alone", hint, _names(loss)))
-    if not isinstance(loss, jax.Array):
-        hint = "compute it with jax.numpy, it has no gradient otherwise"
-        raise TypeError(_needs("a loss that is a JAX array", hint, type(loss).__name__))
-    if loss.shape:
-        hint = "take its mean over the batch"
-        raise TypeError(_needs("one number as loss", hint, f"shape {loss.shape}"))
-    if not jnp.issubdtype(loss.dtype, jnp.floating):
-        hint = "take its real part" if jnp.iscomplexobj(loss) else "use a smooth loss"
-        raise TypeError(_needs("a loss of real numbers", hint, str(loss.dtype)))
+            raise TypeError(
+                needs(
+                    "loss_fn to return the loss alone",
+                    "pass has_aux=True for (loss, aux), state= for (loss, state)",
+                    got=_names(loss),
+                )
+            )
+    _check_number(loss)
     return loss, state, jax.tree.map(jnp.asarray, aux)
 
 
@@ -38,17 +37,26 @@ def check_state(new: Any, old: Any) -> Any:
     is_as: Any = jax.tree.structure(new)
     was_as: Any = jax.tree.structure(old)
     if is_as != was_as:
-        rule = "the state with the structure that it was given"
-        raise TypeError(_needs(rule, f"not {was_as}", str(is_as)))
+        raise TypeError(
+            needs(
+                "loss_fn to return the state with the structure that it was given",
+                f"not {was_as}",
+                got=is_as,
+            )
+        )
     leaves = []
     before = jax.tree_util.tree_leaves_with_path(old)
     for (path, was), leaf in zip(before, jax.tree.leaves(new), strict=True):
         array = jnp.asarray(leaf)
         if (array.shape, array.dtype) != (was.shape, was.dtype):
-            rule = "a state that keeps its shapes and dtypes"
             place = f"state{jax.tree_util.keystr(path)}"
-            got = f"{array.dtype}{list(array.shape)} at {place}"
-            raise TypeError(_needs(rule, f"not {was.dtype}{list(was.shape)}", got))
+            raise TypeError(
+                needs(
+                    "loss_fn to return a state that keeps its shapes and dtypes",
+                    f"not {was.dtype}{list(was.shape)}",
+                    got=f"{array.dtype}{list(array.shape)} at {place}",
+                )
+            )
         leaves.append(jnp.asarray(array, was.dtype))
     return jax.tree.unflatten(was_as, leaves)
 
@@ -56,8 +64,36 @@ def check_state(new: Any, old: Any) -> Any:
 def _pair(value: Any, form: str) -> tuple[Any, Any]:
     """Returns both parts of a pair."""
     if not isinstance(value, tuple | list) or len(value) != 2:
-        raise TypeError(_needs(form, "", _names(value)))
+        raise TypeError(needs(f"loss_fn to return {form}", got=_names(value)))
     return value[0], value[1]
+
+
+def _check_number(loss: Any) -> None:
+    """Raises TypeError for a loss that is not one real number with a gradient."""
+    if not isinstance(loss, jax.Array):
+        raise TypeError(
+            needs(
+                "loss_fn to return a loss that is a JAX array",
+                "compute it with jax.numpy, it has no gradient otherwise",
+                got=type(loss).__name__,
+            )
+        )
+    if loss.shape:
+        raise TypeError(
+            needs(
+                "loss_fn to return one number as loss",
+                "take its mean over the batch",
+                got=f"shape {loss.shape}",
+            )
+        )
+    if not jnp.issubdtype(loss.dtype, jnp.floating):
+        raise TypeError(
+            needs(
+                "loss_fn to return a loss of real numbers",
+                "take its real part" if jnp.iscomplexobj(loss) else "use a smooth loss",
+                got=loss.dtype,
+            )
+        )
 
 
 def _names(value: Any) -> str:
@@ -65,8 +101,3 @@ def _names(value: Any) -> str:
     if isinstance(value, tuple | list):
         return f"({', '.join(map(_names, value))})"
     return "array" if isinstance(value, jax.Array) else type(value).__name__
-
-
-def _needs(rule: str, hint: str, got: str) -> str:
-    text = f"lr_range_test needs loss_fn to return {rule}, got {got}"
-    return f"{text}, {hint}." if hint else f"{text}."

@@ -5,15 +5,13 @@ from typing import Any
 import jax
 import optax
 
-from clr_optax._core import refusal
+from clr_optax._range.words import needs
 
-_ACCUMULATES = refusal(
-    "lr_range_test",
+_ACCUMULATES = needs(
     "an optimizer that updates at each of its steps",
     "pass accumulate=k instead of optax.MultiSteps or optax.apply_every",
 )
-_SEARCHES = refusal(
-    "lr_range_test",
+_SEARCHES = needs(
     "an optimizer that takes the rate it is given",
     "a line search chooses its own: leave it out (optax.lbfgs has linesearch=None)",
 )
@@ -30,9 +28,12 @@ def check_optimizer(transformation: Any) -> None:
     if isinstance(transformation, optax.MultiSteps):
         raise TypeError(_ACCUMULATES)
     if not isinstance(transformation, optax.GradientTransformation):
-        rule = "optimizer to return an optax.GradientTransformation"
-        got = f"got {type(transformation).__name__}"
-        raise TypeError(refusal("lr_range_test", f"{rule}, {got}"))
+        raise TypeError(
+            needs(
+                "optimizer to return an optax.GradientTransformation",
+                got=type(transformation).__name__,
+            )
+        )
 
 
 def check_opt_state(opt_state: Any) -> None:

@@ -25,9 +25,14 @@ def draw(
 ) -> "Axes":
     """Returns the axes with the curves, the suggestions, bounds and reservations."""
     if labels is not None and len(labels) != len(curves):
-        rule = "a label for each curve"
-        got = {"labels": len(labels), "curves": len(curves)}
-        raise ValueError(refusal(_NAME, rule, **got))
+        raise ValueError(
+            refusal(
+                _NAME,
+                "a label for each curve",
+                labels=len(labels),
+                curves=len(curves),
+            )
+        )
     ax = _new_axes() if ax is None else ax
     ends = [_max_lr(curve) for curve in curves]
     low, high = _limits(curves, ends)
@@ -38,10 +43,12 @@ def draw(
         _draw_each(ax, curves, lines, ends, labels)
     ax.set_xscale("linear" if _even(curves[0][0]) else "log")
     ax.set_ylim(low, high)
-    notes = [textwrap.fill(note, 80) for note in doubts(curves)]
+    width, height = _points(ax)
+    notes = [textwrap.fill(note, max(24, int(width / 5.5))) for note in doubts(curves)]
     ax.set_xlabel("\n".join(["learning rate", *notes]))
     ax.set_ylabel("loss")
-    ax.legend(loc="best", fontsize="small", framealpha=0.9)
+    size = float(np.clip(0.045 * height, 4.5, 8.5))
+    ax.legend(loc="best", fontsize=size, framealpha=0.75)
     return ax
 
 
@@ -50,9 +57,17 @@ def _new_axes() -> Any:
     try:
         from matplotlib import pyplot
     except ImportError as error:
-        hint = "pip install 'clr-jax[plot]'"
-        raise ImportError(refusal(_NAME, "matplotlib", hint)) from error
+        raise ImportError(
+            refusal(_NAME, "matplotlib", "pip install 'clr-jax[plot]'")
+        ) from error
     return pyplot.subplots(figsize=(7, 4), dpi=120, layout="constrained")[1]
+
+
+def _points(ax: Any) -> NDArray[Any]:
+    """Returns width and height of axes in points."""
+    figure = ax.get_figure(root=True)
+    size: NDArray[Any] = 72 * np.array(ax.get_window_extent().size) / figure.dpi
+    return size
 
 
 def _draw_one(ax: Any, curves: list[Curve], lines: list[NDArray[Any]]) -> None:
@@ -144,11 +159,13 @@ def _limits(curves: list[Curve], ends: list[float]) -> tuple[float, float]:
 
 
 def _smooth(losses: NDArray[Any]) -> NDArray[Any]:
-    """Returns the mean of the losses around each, over a tenth of them at most."""
+    """Returns the line that the rules read: medians of five, means over a tenth."""
     count = int(np.cumprod(np.isfinite(losses)).sum())
-    sums = np.cumsum(np.append(0.0, losses[:count]))
-    index = np.arange(count)
-    reach = np.minimum(np.minimum(index, count - 1 - index), losses.size // 20)
     line = np.full(losses.size, np.nan)
+    index = np.arange(count)
+    first = np.clip(index - 2, 0, max(count - 5, 0))
+    near = np.minimum(first[:, None] + np.arange(5), count - 1)
+    sums = np.cumsum(np.append(0.0, np.median(losses[near], axis=1)))
+    reach = np.minimum(index, count - 1 - index).clip(0, max(1, count // 20))
     line[:count] = (sums[index + reach + 1] - sums[index - reach]) / (2 * reach + 1)
     return line

@@ -16,15 +16,20 @@ Curve = tuple[NDArray[Any], NDArray[Any]]
 def curves_of(function: str, lrs: Any, losses: Any) -> list[Curve]:
     """Returns each curve as its rates and losses, of arrays that may hold several."""
     if any(isinstance(a, jax.core.Tracer) for a in (lrs, losses)):
-        rule, hint = "values that are known", "suggest_bounds works under jit and vmap"
-        raise TypeError(refusal(function, rule, hint))
+        raise TypeError(
+            refusal(
+                function,
+                "values that are known",
+                "suggest_bounds works under jit and vmap",
+            )
+        )
     lrs, losses = np.asarray(lrs), np.asarray(losses)
     if losses.ndim < 2:
         return [(lrs, losses)]
     if losses.shape[-lrs.ndim :] != lrs.shape:
-        rule = "rates for each loss"
-        got = {"lrs": lrs.shape, "losses": losses.shape}
-        raise ValueError(refusal(function, rule, **got))
+        raise ValueError(
+            refusal(function, "rates for each loss", lrs=lrs.shape, losses=losses.shape)
+        )
     lrs = np.broadcast_to(lrs, losses.shape).reshape(-1, losses.shape[-1])
     return list(zip(lrs, losses.reshape(lrs.shape), strict=True))
 
@@ -42,10 +47,15 @@ def medians(
         except ValueError as error:
             errors.append(error)
     if len(values) <= len(errors):
-        got = f"got {len(values)} of {len(curves)}"
-        rule = f"more than half of the curves to be readable, {got}"
         reason = str(errors[0]).rstrip(".")
-        raise ValueError(refusal(function, rule, f"the first says: {reason}"))
+        raise ValueError(
+            refusal(
+                function,
+                "more than half of the curves to be readable",
+                f"the first says: {reason}",
+                got=f"{len(values)} of {len(curves)}",
+            )
+        )
     return list(map(float, np.median(values, axis=0)))
 
 

@@ -17,19 +17,21 @@ UNIT = 2.0**-8
 class Stop(NamedTuple):
     """What the stop rule remembers between two steps, a pytree of scalars.
 
-    Means are exponential, bias corrected, over a twentieth of the steps. The test stops
-    at a loss that is not finite, and where the mean exceeds ``factor`` times the best:
+    Means are exponential, bias corrected, over a twentieth of the steps, five at least.
+    The test stops at a loss that is not finite, and where
 
-    ======== =============================================== ==========================
-    the mean of losses of which none counts for more than    one or two spikes cannot
-             three times the excess that stops the test      lift it so far
-    the best the lowest of mean + 6 noise**2 / mean; the     a mean of few noisy losses
-             noise is the mean step from loss to loss, at    is low now and then by
-             most the mean: without noise the lowest mean,   chance
-             seven times as much where all is noise
-    the      no stop in the first tenth of the steps, nor    a best of few losses is
-    beginning in the first five                              chance as well
-    ======== =============================================== ==========================
+        mean - best > (factor - 1) * abs(best)
+
+    ====== ================================================= =========================
+    mean   of the losses, none of them counting for more     one spike cannot lift it
+           than three times the excess that stops the test   so far
+    best   the lowest of mean + 6 noise**2 / mean; the noise a mean of few noisy
+           is the mean step from loss to loss, at most the   losses is low now and
+           mean: without noise the lowest mean, seven times  then by chance
+           as much where all is noise
+    from   no stop in the first tenth of the steps, nor in   the best of a few losses
+           the first five                                    is chance as well
+    ====== ================================================= =========================
 
     Losses are kept in units of 256, so that no sum of finite ones overflows.
     """

@@ -5,15 +5,15 @@ from typing import Literal
 
 import optax
 
-Role = Literal["fixed", "baseline", "cyclical"]
+Role = Literal["fixed", "baseline", "peer", "cyclical"]
 
 
 @dataclass(frozen=True)
 class Arm:
     """A way to train with SGD: its rate and momentum by step, and what it is for.
 
-    `about` are the words for it in the results. The baseline is the fixed rate that
-    the cyclical ones are measured by.
+    `about` are the words for it in the results. The baseline is what the others are
+    measured by.
     """
 
     about: str

@@ -24,17 +24,19 @@ class CheckpointError(LabError):
 
 
 class Checkpoints:
-    """The checkpoints of one run in one folder, the last two of them.
+    """The checkpoints of one run in one folder: the last two, and each k-th for good.
 
     Each holds the state, the history of all epochs so far, the settings and a checksum.
     Orbax writes a checkpoint beside its final place and renames it, so that a killed
     process leaves whole checkpoints; the checksum finds what went bad afterwards.
     """
 
-    def __init__(self, folder: Path, settings: dict[str, Any]):
+    def __init__(
+        self, folder: Path, settings: dict[str, Any], *, keep_every: int | None = None
+    ):
         self.folder, self.settings = folder.resolve(), settings
         options = ocp.CheckpointManagerOptions(
-            max_to_keep=2, enable_async_checkpointing=False
+            max_to_keep=2, keep_period=keep_every, enable_async_checkpointing=False
         )
         self.manager = ocp.CheckpointManager(self.folder, options=options)
 
@@ -78,7 +80,7 @@ class Checkpoints:
             _pass_over(partial.stem, "it is half written")
         for epoch in sorted(self.manager.all_steps(), reverse=True):
             try:
-                about = json.loads(self._item(epoch, "about/metadata").read_text())
+                about = self._about(epoch)
                 found, checksum = about["settings"], about["checksum"]
                 figures = np.array(about["history"], np.float32)
             except Exception as error:
@@ -95,6 +97,22 @@ class Checkpoints:
             _pass_over(epoch, "its checksum is wrong")
         return None
 
+    def at(self, epoch: int, like: Runs) -> Runs:
+        """The runs after an epoch whose checkpoint was kept.
+
+        Raises:
+            CheckpointError: It is not there, or damaged.
+        """
+        try:
+            state = restored(self._item(epoch, "state"), like.state)
+            figures = self._about(epoch)["history"]
+        except Exception as error:
+            raise CheckpointError(
+                f"the checkpoint of epoch {epoch} in {self.folder} cannot be read "
+                f"({_first_line(error)}): run again without --resume."
+            ) from error
+        return Runs(replace(like.history, figures=np.array(figures, np.float32)), state)
+
     def start_anew(self, epochs: int) -> None:
         """Removes what a finished run of as many epochs left.
 
@@ -109,6 +127,12 @@ class Checkpoints:
             )
         for epoch in self.manager.all_steps():
             self.manager.delete(epoch)
+
+    def _about(self, epoch: int) -> dict[str, Any]:
+        about: dict[str, Any] = json.loads(
+            self._item(epoch, "about/metadata").read_text()
+        )
+        return about
 
     def _item(self, epoch: int, name: str) -> Path:
         return self.folder / str(epoch) / name

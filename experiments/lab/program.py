@@ -57,8 +57,8 @@ class Options(argparse.ArgumentParser):
             name, type=positive, default=default, metavar="N", help=description
         )
 
-    def add_folders(self, out: Path) -> None:
-        """Adds --out and --data-dir."""
+    def add_out(self, out: Path) -> None:
+        """Adds --out."""
         self.add_argument(
             "--out",
             type=Path,
@@ -66,6 +66,10 @@ class Options(argparse.ArgumentParser):
             metavar="DIR",
             help=f"where results and checkpoints go (default {out})",
         )
+
+    def add_folders(self, out: Path) -> None:
+        """Adds --out and --data-dir."""
+        self.add_out(out)
         self.add_argument(
             "--data-dir",
             type=Path,

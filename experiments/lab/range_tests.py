@@ -30,9 +30,9 @@ def range_tests(
     """Each optimizer's curves and what the rules read from them, for the JSON."""
     results = {}
     for name, optimizer in OPTIMIZERS.items():
-        test = partial(_one_test, images, optimizer, steps, batch_size)
-        # one seed after the other: side by side, their different weights cost more
-        curves = jax.jit(partial(jax.lax.map, test))(jnp.arange(seeds))
+        curves = stacked(
+            images, optimizer, seeds=seeds, steps=steps, batch_size=batch_size
+        )
         read: dict[str, Callable[..., jax.Array]] = {
             rule: partial(suggest_lr, rule=rule) for rule in RULES
         }
@@ -47,6 +47,21 @@ def range_tests(
             },
         }
     return results
+
+
+def stacked(
+    images: Images, optimizer: Any, *, seeds: int, steps: int, batch_size: int
+) -> RangeTest:
+    """The curves of all seeds, with a leading axis over them."""
+
+    @jax.jit
+    def curves_of(images: Images, seeds: jax.Array) -> Any:
+        test = partial(_one_test, images, optimizer, steps, batch_size)
+        # one seed after the other: side by side, their different weights cost more
+        return jax.lax.map(test, seeds)
+
+    stack: RangeTest = curves_of(images, jnp.arange(seeds))
+    return stack
 
 
 def spread(by_seed: jax.Array) -> dict[str, Any]:

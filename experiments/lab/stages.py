@@ -17,7 +17,8 @@ class Stages:
     """Trains a dictionary of arms a stage; a checkpoint after each epoch.
 
     `settings` are what the figures of all stages depend on. `seconds` is what each
-    stage has taken so far.
+    stage has taken so far. Every `keep_every`-th checkpoint stays until the end. With
+    `planned`, the epochs of all runs of all stages, the time that is left is printed.
     """
 
     def __init__(
@@ -27,9 +28,14 @@ class Stages:
         batch_size: int,
         console: Console,
         seconds: Mapping[str, float],
+        *,
+        keep_every: int | None = None,
+        planned: int | None = None,
     ):
         self.folder, self.settings, self.batch_size = folder, settings, batch_size
         self.console, self.seconds = console, dict(seconds)
+        self.keep_every, self.left = keep_every, planned
+        self._pace: tuple[int, float] = 0, 0.0  # epochs of runs done here, seconds
 
     def train(
         self,
@@ -42,11 +48,11 @@ class Stages:
     ) -> History:
         """Returns the arms' figures after so many epochs; prints a line for each."""
         optimizers = {name: arm.optimizer for name, arm in arms.items()}
-        about = {name: arm.about for name, arm in arms.items()}
-        folder = self.folder / stage.replace(" ", "-")
-        checkpoints = Checkpoints(folder, self.settings | about)
+        checkpoints = self.checkpoints(stage, arms)
         runs = start(optimizers, seeds)
         runs = checkpoints.latest(runs, epochs) or runs
+        count = len(arms) * seeds
+        self._count_down(count * runs.history.epochs)
         if runs.history.epochs == epochs:
             return runs.history
         spent = self.seconds.get(stage, 0.0)
@@ -57,10 +63,32 @@ class Stages:
             checkpoints.save(runs)
             spent += epoch.seconds
             self.seconds[stage] = spent + epoch.compile_seconds
+            self._count_down(count, epoch.seconds)
             best = max(runs.history.scores("val_accuracy").values())
             self.console.print(
-                f"{stage}: epoch {runs.history.epochs}/{epochs} of "
-                f"{len(arms) * seeds} runs, {epoch.seconds:.1f} s, "
-                f"best accuracy {best:.4f}"
+                f"{stage}: epoch {runs.history.epochs}/{epochs} of {count} runs, "
+                f"{epoch.seconds:.1f} s, best accuracy {best:.4f}{self._time_left()}"
             )
         return runs.history
+
+    def checkpoints(self, stage: str, arms: Mapping[str, Arm]) -> Checkpoints:
+        """Where a stage goes on."""
+        about = {name: arm.about for name, arm in arms.items()}
+        folder = self.folder / stage.replace(" ", "-")
+        settings = self.settings | about
+        return Checkpoints(folder, settings, keep_every=self.keep_every)
+
+    def _count_down(self, epochs: int, seconds: float | None = None) -> None:
+        """Takes epochs of runs from what is left; what took no seconds was done."""
+        if self.left is not None:
+            self.left -= epochs
+        if seconds is not None:
+            done, spent = self._pace
+            self._pace = done + epochs, spent + seconds
+
+    def _time_left(self) -> str:
+        """How long what is left takes at the pace so far, if it is known."""
+        if self.left is None:
+            return ""
+        done, spent = self._pace
+        return f"; about {self.left * spent / done / 60:.0f} min left"

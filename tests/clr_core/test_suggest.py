@@ -174,6 +174,7 @@ def test_whole_numbers_and_half_precision_are_accepted():
 
 
 LRS, LOSSES = curve(20)
+NOISE = 2.0 + 0.3 * np.random.default_rng(0).normal(size=20)
 
 
 @pytest.mark.parametrize(
@@ -205,9 +206,21 @@ LRS, LOSSES = curve(20)
             LRS,
             LOSSES * 0 + 2,
             ValueError,
-            "got a fall of 0 from 2, test larger",
+            "losses that fall, got a fall of 0 from 2, test larger rates",
         ),
-        (LRS, LRS, ValueError, "losses that fall, got a rise of .* test smaller rates"),
+        (
+            LRS,
+            LRS,
+            ValueError,
+            "losses that fall, got a rise of .*, test smaller rates",
+        ),
+        (
+            LRS,
+            NOISE,
+            ValueError,
+            r"more than 0\.9.*, as noise alone may, got a fall of 0\.2.* in noise of "
+            r"0\.2.*, take larger batches or more steps, or test larger rates",
+        ),
     ],
 )
 def test_errors_say_what_is_needed(lrs, losses, error, match):
@@ -217,6 +230,17 @@ def test_errors_say_what_is_needed(lrs, losses, error, match):
         suggest_bounds(lrs, losses)
 
 
+def test_a_fall_within_the_first_few_losses_is_told():
+    index = np.arange(100)
+    losses = 2 + 0.9 * np.exp(-index / 6)
+    losses += 0.4 * np.random.default_rng(1).normal(size=100)
+    match = (
+        "as noise alone may, .*, end at smaller rates, the loss falls within the fir"
+    )
+    with pytest.raises(ValueError, match=match):
+        suggest_lr(np.geomspace(1e-6, 1, 100), losses)
+
+
 def test_errors_of_shape_are_raised_under_a_trace():
     with pytest.raises(ValueError, match="one loss for each rate"):
         jax.jit(suggest_lr)(LRS, LOSSES[1:])
@@ -224,27 +248,12 @@ def test_errors_of_shape_are_raised_under_a_trace():
         jax.jit(suggest_bounds)(LRS[:5], LOSSES[:5])
 
 
-def test_flat_noise_is_refused():
-    lrs, _ = curve(100)
-    refused = 0
-    for seed in range(50):
-        losses = 2.3 * (1 + 0.01 * np.random.default_rng(seed).normal(size=100))
-        try:
-            suggest_lr(lrs, losses)
-        except ValueError:
-            refused += 1
-    assert refused >= 49
-
-
 def test_unknown_rules_are_named():
     with pytest.raises(ValueError, match="got rule='vally', did you mean 'valley'"):
         suggest_lr(LRS, LOSSES, "vally")
-    with pytest.raises(
-        ValueError,
-        match="rule 'valley' or 'slide' or 'steep' or ",
-    ):
+    with pytest.raises(ValueError, match="needs rule 'valley' or 'slide' or 'steep'"):
         suggest_lr(LRS, LOSSES, "x")
-    with pytest.raises(TypeError, match="needs rule as text, got rule=3, such"):
+    with pytest.raises(TypeError, match="needs rule as text, got rule=3"):
         suggest_lr(LRS, LOSSES, 3)
 
 

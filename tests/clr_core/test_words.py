@@ -15,6 +15,8 @@ def test_refusal_names_function_rule_value_and_hint():
 
 def test_long_values_are_cut():
     assert len(refusal("clr", "a rate", lr="x" * 1000)) < 120
+    text = refusal("clr", "a rate", "add one", got=0)
+    assert text == "clr needs a rate, got 0, add one."
 
 
 def test_near_words_are_suggested():

@@ -66,6 +66,17 @@ def test_the_committed_notebook_was_run_from_top_to_bottom():
     assert headings == SECTIONS
 
 
+def test_what_it_imports_is_there():
+    sources = [
+        line
+        for cell in code_cells(json.loads(FILE.read_text()))
+        for line in cell["source"]
+    ]
+    imports = [line for line in sources if line.startswith(("import ", "from "))]
+    assert len(imports) > 10
+    exec("\n".join(imports), {})
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(
     importlib.util.find_spec("nbclient") is None, reason="nbclient is not installed"

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from lab.comparison.protocol import split
 from lab.data import FashionMNIST, Images
 from lab.range_tests import cost_ratio, range_tests
 from lab.stages import Stages
@@ -32,17 +33,6 @@ from lab.superconvergence.settings import (
     cyclical,
     fixed,
 )
-
-
-def split(data: FashionMNIST) -> FashionMNIST:
-    """A twelfth of the training images as the test part: what choices are made on."""
-    order = np.random.default_rng(0).permutation(len(data.train.images))
-    held, kept = np.split(order, [len(order) // 12])
-    images, labels = data.train
-    return data._replace(
-        train=Images(images[kept], labels[kept]),
-        test=Images(images[held], labels[held]),
-    )
 
 
 def experiment(

@@ -35,7 +35,7 @@ def bowl_loss(params, curvatures):
     return jnp.mean(curvatures @ params**2) / 2
 
 
-def line(key, size=10, noise=0.5):
+def line(key, size=10, noise=0.25):
     weights, inputs, errors = jax.random.split(key, 3)
     weights = jax.random.normal(weights, (size,)) / size**0.5
     inputs = jax.random.normal(inputs, (EXAMPLES, size))
@@ -89,10 +89,11 @@ def perceptron_loss(params, batch):
 
 
 def pictures(key, classes=4):
-    shapes, labels, noise, filters, dense = jax.random.split(key, 5)
+    shapes, labels, noise, wrong, filters, dense = jax.random.split(key, 6)
     labels = jax.random.randint(labels, (EXAMPLES,), 0, classes)
     images = jax.random.normal(shapes, (classes, 8, 8, 1))[labels]
-    images += jax.random.normal(noise, images.shape)
+    images += 2 * jax.random.normal(noise, images.shape)
+    labels = jnp.where(jax.random.bernoulli(wrong, 0.2, labels.shape), 0, labels)
     params = jax.random.normal(filters, (3, 3, 1, 8)) / 3, layers(dense, (72, classes))
     return params, (images, labels)
 
@@ -110,8 +111,8 @@ def pictures_loss(params, batch):
 
 PROBLEMS = {
     "quadratic": Problem(bowl, bowl_loss, 1),
-    "linear regression": Problem(line, line_loss, 16),
-    "logistic regression": Problem(yes_or_no, yes_or_no_loss, 16),
+    "linear regression": Problem(line, line_loss, 32),
+    "logistic regression": Problem(yes_or_no, yes_or_no_loss, 32),
     "MLP": Problem(perceptron, perceptron_loss, 32),
     "CNN": Problem(pictures, pictures_loss, 32),
 }

@@ -15,7 +15,7 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 from range_problems import convolution, problem, regression
 
-import clr_optax._range.range_test
+import clr_optax._range.run
 from clr_optax import lr_range_test
 
 
@@ -41,7 +41,7 @@ def spread(mesh, tree, *axes):
 
 def watch_carries():
     """A list that gets the first and the last carry of each range test."""
-    carries, iterate = [], clr_optax._range.range_test.iterate
+    carries, iterate = [], clr_optax._range.run.iterate
 
     def watched(step, carry, *rest):
         before = jax.tree.map(lambda a: a.sharding, carry)
@@ -49,7 +49,7 @@ def watch_carries():
         carries.append((before, carry))
         return carry, points
 
-    clr_optax._range.range_test.iterate = watched
+    clr_optax._range.run.iterate = watched
     return carries
 
 

@@ -48,13 +48,30 @@ def test_marks_lie_on_the_line():
         assert mark.get_ydata()[0] == pytest.approx(expected)
 
 
-def test_the_line_is_the_mean_of_its_neighbours():
+def test_the_line_is_the_mean_of_medians():
     lrs, losses = curve()
+    losses[40] = 1e6  # one spike does not show
     line = RangeTest(lrs, losses).plot().get_lines()[1].get_ydata()
+    medians = [np.median(losses[max(i - 2, 0) :][:5]) for i in range(90)]
     for i in (0, 3, 40, 80):
         reach = min(i, 5)
-        expected = np.mean(losses[i - reach : i + reach + 1])
+        expected = np.mean(medians[i - reach : i + reach + 1])
         assert line[i] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("inches", [(6, 4), (9, 4), (14, 8)])
+def test_legend_and_notes_fit_their_axes(inches):
+    lrs, losses = curve()
+    figure = plt.figure(figsize=inches, layout="constrained")
+    left, right = figure.subplots(1, 2)
+    RangeTest(lrs, losses).plot(left)
+    ax = RangeTest(lrs, np.ones(len(lrs))).plot(right)
+    figure.canvas.draw()
+    legend, axes = left.get_legend().get_window_extent(), left.get_window_extent()
+    assert legend.height < axes.height
+    note = ax.xaxis.label.get_window_extent()
+    assert note.width < 1.3 * ax.get_window_extent().width
+    assert note.y0 >= 0
 
 
 def test_several_curves_are_a_median_in_a_band():

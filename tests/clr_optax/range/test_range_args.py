@@ -82,6 +82,18 @@ def call(**changes):
             TypeError,
             "floating params, got int32 at params",
         ),
+        (
+            {"params": np.ones(2, np.complex64)},
+            TypeError,
+            "got complex64 at params, train the real and the imaginary part",
+        ),
+        ({"state": "a"}, TypeError, "state to be a pytree of arrays, but 'a' is a str"),
+        ({"accumulate": 0}, ValueError, "accumulate from 1 to .*got accumulate=0"),
+        ({"accumulate": 2.0}, TypeError, "whole accumulate, got accumulate=2.0"),
+        ({"stop_factor": "4"}, TypeError, "number as stop_factor, .*None stops at"),
+        ({"stop_factor": True}, TypeError, "got stop_factor=True"),
+        ({"stop_factor": 1}, ValueError, "stop_factor above 1, .*got stop_factor=1"),
+        ({"stop_factor": np.nan}, ValueError, "finite stop_factor"),
         ({"batches": 3.0}, ValueError, r"one leading axis, .*got shapes \[\(\)\]"),
         ({"batches": np.ones((0, 2))}, ValueError, "one or more batches, got shapes"),
         ({"batches": (np.ones(2), np.ones(3))}, ValueError, r"\[\(2,\), \(3,\)\]"),
@@ -90,6 +102,36 @@ def call(**changes):
 def test_errors_say_what_is_needed(changes, error, match):
     with pytest.raises(error, match=match):
         call(**changes)
+
+
+@pytest.mark.parametrize(
+    ("loss", "match"),
+    [
+        (lambda loss: 0.5, "a loss that is a JAX array, got float, compute it with"),
+        (lambda loss: np.float32(1), "got float32, compute it with jax.numpy"),
+        (lambda loss: None, "got NoneType"),
+        (
+            lambda loss: loss[None],
+            r"one number as loss, got shape \(1,\), take its mean",
+        ),
+        (lambda loss: loss.astype(int), "real numbers, got int32, use a smooth loss"),
+        (lambda loss: loss + 1j, "real numbers, got complex64, take its real part"),
+        (
+            lambda loss: (loss, 1),
+            r"the loss alone, got \(array, int\), pass has_aux=True .*, state= for",
+        ),
+    ],
+)
+def test_losses_that_are_none_are_told(loss, match):
+    with pytest.raises(TypeError, match=f"loss_fn to return .*{match}"):
+        call(loss_fn=lambda params, batch: loss(quadratic(params, batch)))
+
+
+def test_an_aux_that_is_missing_is_told():
+    with pytest.raises(TypeError, match=r"loss_fn to return \(loss, aux\), got array"):
+        call(has_aux=True)
+    with pytest.raises(TypeError, match=r"return \(loss, \(state, aux\)\), got array"):
+        call(has_aux=True, state=1, loss_fn=lambda params, state, batch: params.sum())
 
 
 SOME = st.text() | st.booleans() | st.binary() | st.lists(st.integers())
@@ -113,6 +155,9 @@ ODD = {
     "batches": SOME | st.floats(),
     "loss_fn": JUNK,
     "has_aux": JUNK,
+    "state": st.text() | st.binary(),
+    "accumulate": NUMBERS | JUNK,
+    "stop_factor": st.floats(max_value=1) | st.complex_numbers() | SOME,
     "key": JUNK | st.integers(),
 }
 

@@ -70,6 +70,16 @@ def test_the_last_two_are_kept(written):
     assert sorted(path.name for path in written.iterdir()) == ["2", "3"]
 
 
+def test_each_k_th_is_kept_for_good_and_can_be_had(tmp_path):
+    saver = Checkpoints(tmp_path / "new", SETTINGS, keep_every=2)
+    for epoch in range(1, 8):
+        saver.save(runs(epoch))
+    assert sorted(path.name for path in saver.folder.iterdir()) == ["2", "4", "6", "7"]
+    same(saver.at(4, runs(0)), 4)
+    with pytest.raises(CheckpointError, match=r"epoch 3 .* run again without --resume"):
+        saver.at(3, runs(0))
+
+
 def test_an_empty_folder_has_nothing_to_resume(tmp_path):
     assert open_(tmp_path / "new").latest(runs(0), 3) is None
 

@@ -9,14 +9,16 @@ import pytest
 from matplotlib.figure import Figure
 
 import benchmark
+import comparison
 import fashion
 import superconvergence
+import transformer
 from lab import LabError, program
 from lab.checkpoints import CheckpointError
 from lab.data import DataError
 from lab.superconvergence.settings import ProtocolError
 
-PROGRAMS = [fashion, superconvergence, benchmark]
+PROGRAMS = [fashion, comparison, superconvergence, transformer, benchmark]
 OWN = [LabError, CheckpointError, DataError, ProtocolError]
 FOREIGN = [OSError, FileNotFoundError, jax.errors.JaxRuntimeError]
 

@@ -1,4 +1,4 @@
-"""The parts of the comparison: arms, tuning budget, data."""
+"""The parts of the comparison: arms and tuning budget."""
 
 import jax
 import jax.numpy as jnp
@@ -6,9 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from made_data import numbered
 
-from lab.superconvergence.protocol import split
 from lab.superconvergence.settings import (
     GRID,
     MOMENTA,
@@ -17,17 +15,6 @@ from lab.superconvergence.settings import (
     cyclical,
     fixed,
 )
-
-
-def test_the_split_holds_a_twelfth_of_the_training_images():
-    data = numbered(240, 30)
-    parts = split(data)
-    assert (len(parts.train.images), len(parts.test.images)) == (220, 20)
-    labels = np.concatenate([parts.train.labels, parts.test.labels])
-    np.testing.assert_array_equal(np.sort(labels), np.arange(240))
-    images = np.concatenate([parts.train.images, parts.test.images])
-    np.testing.assert_array_equal(images, data.train.images[labels])
-    assert (split(data).test.labels == parts.test.labels).all()
 
 
 def test_tuning_is_counted_in_steps_and_cannot_favour_clr():

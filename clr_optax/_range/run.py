@@ -8,20 +8,17 @@ import jax.numpy as jnp
 import optax
 from jax.typing import ArrayLike
 
-from clr_optax._core import Spacing, refusal
-from clr_optax._range.args import (
-    check_factor,
-    check_kinds,
-    check_params,
-    check_whole,
-    rates,
-)
-from clr_optax._range.batches import Stream, arrays, source
+from clr_optax._core import Spacing
+from clr_optax._range.args import check_factor, check_kinds, check_params, check_whole
+from clr_optax._range.batches import arrays, source
 from clr_optax._range.curve import RangeTest
 from clr_optax._range.devices import mesh_of, on_mesh
 from clr_optax._range.iterate import iterate
+from clr_optax._range.rates import rates
 from clr_optax._range.start import Start, first_carry, keep
+from clr_optax._range.stream import Stream
 from clr_optax._range.training import Given, Point, TrainingStep
+from clr_optax._range.words import needs
 
 
 def lr_range_test(
@@ -70,8 +67,9 @@ def lr_range_test(
               or a whole data set is refused: arrays that differ in their first two
               axes, floats of two axes, or more batches than there are steps.
             - a list of batches, a loader, a generator, any iterable of pytrees of
-              arrays. One batch is in memory at a time. An iterable that can be started
-              again is. A batch of another shape is compiled for anew.
+              arrays. Two batches are in memory at a time, more only of small ones. An
+              iterable that can be started again is. A batch of another shape is
+              compiled for anew.
             - None for a loss_fn that needs no batches: it is given None.
         state: a pytree of arrays of any dtype that loss_fn hands on to the next batch,
             such as the statistics of batch normalisation.
@@ -159,9 +157,13 @@ def lr_range_test(
 def _check_enough(taken: int, wanted: int, stopped: Any) -> None:
     """Raises ValueError where an iterable was used up before the test had an end."""
     if taken < wanted and not stopped:
-        rule = f"{wanted} batches (num_steps times accumulate)"
-        hint = "an iterable that can start again, such as a list, may be shorter"
-        raise ValueError(refusal("lr_range_test", f"{rule}, got {taken}", hint))
+        raise ValueError(
+            needs(
+                f"{wanted} batches (num_steps times accumulate)",
+                "an iterable that can start again, such as a list, may be shorter",
+                got=taken,
+            )
+        )
 
 
 def _curve(lrs: jax.Array, points: Point, accumulate: int) -> RangeTest:

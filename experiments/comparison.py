@@ -1,0 +1,125 @@
+"""CLR beside what a user would pick instead: cosine, one-cycle, restarts, fixed rates.
+
+    python experiments/comparison.py
+
+follows the protocol below and leaves comparison.json and four pictures in
+runs/comparison. More than an hour on two CPU cores; --resume goes on after a stop.
+"""
+
+import argparse
+import json
+import shutil
+import sys
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from lab import LabError, devices
+from lab.comparison import protocol, tables
+from lab.comparison.hopes import found_in_landscape, hopes
+from lab.comparison.parts import experiment, run_epochs
+from lab.comparison.pictures import draw_all
+from lab.comparison.protocol import SHORT, Settings, split
+from lab.data import load
+from lab.program import (
+    Options,
+    environment,
+    exit_code,
+    open_folder,
+    portable,
+    read_json,
+    write_json,
+)
+from lab.stages import Stages
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the program; returns its exit code."""
+    args = parse(argv)
+    interrupted = "interrupted: what is finished is kept; --resume goes on"
+    return exit_code("comparison.py", partial(run, args), interrupted=interrupted)
+
+
+def run(args: argparse.Namespace, console: Console) -> int:
+    """The protocol, part by part; what is finished is kept whatever happens."""
+    open_folder(args.out)
+    path, checkpoints = args.out / "comparison.json", args.out / "checkpoints"
+    if args.redraw:
+        return finish(read_json(path), args.out, console)
+    if checkpoints.exists() and not args.resume:
+        raise LabError(
+            f"{args.out} holds a run that is not finished: continue it with --resume, "
+            "or choose another --out."
+        )
+    settings = SHORT if args.short else Settings()
+    devices.use_cpu_cores(runs=settings.seeds)
+    data = load(args.data_dir)
+    settings = replace(settings, train_images=len(split(data).train.images))
+    planned = run_epochs(settings)
+    console.print(f"Data: {data.source}\n{planned:,} epochs of single runs in all")
+    as_json = json.loads(json.dumps(asdict(settings)))
+    earlier = read_json(path) if args.resume and path.exists() else {}
+    stages = Stages(
+        checkpoints,
+        as_json,
+        settings.batch_size,
+        console,
+        earlier.get("seconds", {}),
+        keep_every=settings.cycle_epochs,
+        planned=planned,
+    )
+    results: dict[str, Any] = {
+        "protocol": protocol.__doc__,
+        "settings": as_json | {"steps_per_epoch": settings.steps_per_epoch},
+        "environment": environment(),
+        "data": portable(data.source),
+        "seconds": stages.seconds,
+    }
+    try:
+        for part in experiment(stages, settings, data):
+            results |= part
+            write_json(path, results)
+    finally:
+        write_json(path, results)
+    shutil.rmtree(checkpoints)
+    return finish(results, args.out, console)
+
+
+def finish(results: dict[str, Any], out: Path, console: Console) -> int:
+    """Draws and prints; 3 if an arm of the final runs diverged."""
+    if any(part not in results for part in "ABCDE"):
+        raise LabError(f"the run in {out} is not finished: go on with --resume")
+    draw_all(results, out)
+    for text in (tables.readme(results), found_in_landscape(results), hopes(results)):
+        console.print(f"{text}\n")
+    console.print(f"comparison.json and four pictures are in {out}")
+    diverged = tables.diverged(results)
+    for line in diverged:
+        console.print(line)
+    return 3 if diverged else 0
+
+
+def parse(argv: list[str] | None) -> argparse.Namespace:
+    """The command line."""
+    parser = Options(
+        f"{__doc__}\n{protocol.__doc__}",
+        """examples:
+  comparison.py              everything, as described above
+  comparison.py --resume     go on after the last epoch of a run that was stopped
+  comparison.py --redraw     tables and pictures again, from comparison.json alone
+  comparison.py --short      a taste: fewer epochs and seeds, a smaller landscape
+exit codes: 0 done, 1 an error, 2 wrong arguments, 3 an arm diverged, 130 Ctrl-C""",
+    )
+    parser.add_folders(Path("runs/comparison"))
+    parser.add_resuming()
+    parser.add_argument(
+        "--short", action="store_true", help="a taste of every part, in minutes"
+    )
+    return parser.read(argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""CLR beside what a user would pick instead: protocol, schedules, tables, pictures."""

@@ -1,0 +1,147 @@
+"""The pictures of comparison.py, from its JSON's content alone."""
+
+import contextlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
+
+from clr_optax import RangeTest
+from lab.comparison.hopes import landscape
+from lab.comparison.schedules import SCHEDULES
+from lab.comparison.tables import accuracy, cycle_ends
+from lab.program import save_figure
+
+Results = dict[str, Any]
+DASHES = {"cyclical": "-", "peer": "--", "baseline": "--", "fixed": ":"}
+
+
+def draw_all(results: Results, out: Path) -> None:
+    """Writes range_test, accuracy, anytime and landscape, each a .png."""
+    for name, draw in {
+        "range_test": draw_range_test,
+        "accuracy": draw_accuracy,
+        "anytime": draw_anytime,
+        "landscape": draw_landscape,
+    }.items():
+        save_figure(draw(results), out / f"{name}.png")
+
+
+def draw_range_test(results: Results) -> Figure:
+    """The range test as the library draws it."""
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    curves(results).plot(figure.subplots())
+    return figure
+
+
+def curves(results: Results) -> RangeTest:
+    """The range test of all seeds, from its lists."""
+    test = results["range_test"]
+    return RangeTest(np.array(test["lrs"]), np.array(test["losses"], float))
+
+
+def bounds_by_seed(results: Results) -> list[tuple[float, float]]:
+    """What each seed's range test suggests, of those that can be read."""
+    test = curves(results)
+    found = []
+    for losses in test.losses:
+        with contextlib.suppress(ValueError):
+            found.append(test._replace(losses=losses).bounds())
+    return found
+
+
+def draw_accuracy(results: Results) -> Figure:
+    """A and B: accuracy by all steps, those of tuning included."""
+    figure = Figure(figsize=(9, 5), layout="constrained")
+    axes = figure.subplots()
+    steps_per_epoch = results["settings"]["steps_per_epoch"]
+    parts = (("A", "o", 5), ("B", "*", 9))
+    for number, (name, plan) in enumerate(SCHEDULES.items()):
+        for part, marker, size in parts:
+            rows = [row for row in results[part] if row["arm"] == name]
+            steps = [r["tuning_steps"] + r["epochs"] * steps_per_epoch for r in rows]
+            means = [accuracy(row)[:, -1].mean() for row in rows]
+            (line,) = axes.plot(steps, means, DASHES[plan.role], color=f"C{number}")
+            line.set(marker=marker, ms=size, label=name if part == "A" else None)
+    axes.plot([], [], "*", color="black", ms=9, label="tuned (B)")
+    axes.set(
+        title="Accuracy by training steps, those of tuning included",
+        xlabel="Steps (log axis)",
+        ylabel="Test accuracy in percent",
+        xscale="log",
+    )
+    axes.grid(alpha=0.3, which="both")
+    axes.legend(fontsize=8, loc="lower right")
+    return figure
+
+
+def draw_anytime(results: Results) -> Figure:
+    """C: accuracy after every epoch, mean over the seeds."""
+    figure = Figure(figsize=(9, 5), layout="constrained")
+    axes = figure.subplots()
+    for number, row in enumerate(results["C"]):
+        figures = accuracy(row)
+        epochs = np.arange(1, figures.shape[1] + 1)
+        color, n = f"C{number}", len(figures)
+        label = f"{row['arm']} ({row['about'].rpartition(',')[0]})"
+        mean, sd = figures.mean(axis=0), figures.std(axis=0, ddof=1)
+        axes.plot(epochs, mean, DASHES[row["role"]], color=color, label=label)
+        axes.fill_between(epochs, mean - sd, mean + sd, color=color, alpha=0.12, lw=0)
+    for end in cycle_ends(results):
+        axes.axvline(end, color="gray", lw=0.8, zorder=0)
+    axes.set(
+        title=f"Any time: mean and sd of n={n} seeds, read at the lines",
+        xlabel="Epochs",
+        ylabel="Test accuracy in percent",
+    )
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8, loc="lower right")
+    return figure
+
+
+def draw_landscape(results: Results) -> Figure:
+    """E: a heat map, with what each seed's range test suggests."""
+    settings, means = results["settings"], landscape(results)
+    peaks, ratios = (np.array(settings[name], float) for name in ("peaks", "ratios"))
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    axes = figure.subplots()
+    best = means.max()
+    image = axes.pcolormesh(
+        edges(peaks), edges(ratios), means.T, cmap="viridis", vmin=best - 10, vmax=best
+    )
+    label = "Validation accuracy in percent"
+    figure.colorbar(image, ax=axes, label=label, extend="min")
+    for (i, j), value in np.ndenumerate(means):
+        text = axes.text(float(peaks[i]), float(ratios[j]), f"{value:.1f}", size=8)
+        text.set(ha="center", va="center", color="k" if value > best - 3 else "w")
+    low, high = np.transpose(bounds_by_seed(results))
+    axes.plot(high, high / low, "x", color="tab:red", label="range test, each seed")
+    low, high = results["bounds"]
+    axes.plot(
+        high, high / low, "*", ms=14, mec="white", color="tab:red", label="their median"
+    )
+    n, epochs = settings["landscape_seeds"], settings["landscape_epochs"]
+    axes.set(
+        title=f"One triangular cycle in {epochs} epochs, mean of n={n} seeds",
+        xlabel="max_lr",
+        ylabel="max_lr / base_lr",
+        xscale="log",
+        yscale="log",
+    )
+    for axis, values in ((axes.xaxis, peaks), (axes.yaxis, ratios)):
+        axis.set_major_locator(FixedLocator(values.tolist()))
+        axis.set_minor_locator(NullLocator())
+        axis.set_major_formatter("{x:g}")
+    axes.legend(fontsize=8, loc="upper left")
+    return figure
+
+
+def edges(centres: Any) -> Any:
+    """The limits of cells around values that are evenly spread on a log axis or not."""
+    logs = np.log(centres)
+    between = (logs[1:] + logs[:-1]) / 2
+    first, last = 2 * logs[0] - between[0], 2 * logs[-1] - between[-1]
+    return np.exp([first, *between, last])

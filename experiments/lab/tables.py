@@ -1,0 +1,47 @@
+"""Tables of paired runs, in Markdown, as programs print them and a README shows."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from lab.statistics import paired_difference
+
+
+def markdown(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table whose first column stands to the left and whose others to the right."""
+    widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
+    ruler = [("-" * width)[:-1] + "-:"[i > 0] for i, width in enumerate(widths)]
+    return "\n".join(_line(cells, widths) for cells in (headings, ruler, *rows))
+
+
+def mean_and_sd(values: ArrayLike, digits: int) -> str:
+    """Mean and standard deviation over the seeds, or how many of them diverged."""
+    values = np.asarray(values, float)
+    lost = int((~np.isfinite(values)).sum())
+    if lost:
+        return f"{lost} of {values.size} diverged"
+    return f"{values.mean():.{digits}f} ± {values.std(ddof=1):.{digits}f}"
+
+
+def difference(values: ArrayLike, others: ArrayLike, digits: int) -> str:
+    """The mean of the paired differences and half of its 95 % interval, if known."""
+    gain = paired_difference(values, others)
+    if not np.isfinite(gain.mean):
+        return ""
+    return f"{gain.mean:+.{digits}f} ± {gain.high - gain.mean:.{digits}f}"
+
+
+def named(rows: Sequence[dict[str, Any]], arm: str) -> dict[str, Any]:
+    """The row of an arm."""
+    return next(row for row in rows if row["arm"] == arm)
+
+
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    """A row, padded so that the columns of the text stand under each other."""
+    padded = [
+        cell.rjust(width) if i else cell.ljust(width)
+        for i, (cell, width) in enumerate(zip(cells, widths, strict=True))
+    ]
+    return f"| {' | '.join(padded)} |"

@@ -1,0 +1,61 @@
+"""The pictures of transformer.py, from its JSON's content alone."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from lab.program import save_figure
+from lab.transformer.tables import as_curves, by_arm
+
+DASHES = {"cyclical": "-", "peer": "--", "baseline": "--", "fixed": ":"}
+
+
+def draw_all(results: dict[str, Any], out: Path) -> None:
+    """Writes range_test.png and loss.png."""
+    save_figure(draw_range_test(results), out / "range_test.png")
+    save_figure(draw_loss(results), out / "loss.png")
+
+
+def draw_range_test(results: dict[str, Any]) -> Figure:
+    """The range test as the library draws it, with the peak that was taken."""
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    axes = as_curves(results["range_test"]).plot(figure.subplots())
+    axes.axvline(results["peak"], color="black", lw=1)
+    axes.set_ylabel("loss in bits per character")
+    axes.set_title("Range test with AdamW; the line is the peak that was taken")
+    return figure
+
+
+def draw_loss(results: dict[str, Any]) -> Figure:
+    """Loss by steps: in training as a line, on the held-out text as a point."""
+    lengths, every = (results["settings"][name] for name in ("lengths", "every"))
+    figure = Figure(figsize=(11, 4.8), layout="constrained")
+    panels = figure.subplots(1, len(lengths), sharey=True, squeeze=False)[0]
+    ends: list[float] = []
+    for axes, length in zip(panels, lengths, strict=True):
+        for number, (arm, rows) in enumerate(by_arm(results, length).items()):
+            losses = np.array([row["losses"] for row in rows], float).mean(axis=0)
+            edges = np.minimum(np.arange(len(losses) + 1) * every, length)
+            middles = (edges[1:] + edges[:-1]) / 2
+            color, style = f"C{number}", DASHES[rows[0]["role"]]
+            axes.plot(middles, losses, style, color=color, lw=1.3, label=arm)
+            bits = np.array([row["bits"] for row in rows], float)
+            ends += [*bits, *losses]
+            place = length * (1.02 + 0.015 * number)
+            axes.errorbar(
+                place, bits.mean(), bits.std(ddof=1), fmt="o", color=color, ms=4
+            )
+        axes.set(title=f"{length} steps", xlabel="step")
+        axes.grid(alpha=0.3)
+    low = min([end for end in ends if np.isfinite(end)], default=0.0)
+    panels[0].set_ylabel("bits per character")
+    panels[0].set_ylim(low - 0.1, low + 2.2)
+    n = results["settings"]["seeds"]
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
+    figure.suptitle(
+        f"Lines: loss in training. Points: held-out text, mean and sd. n={n} seeds"
+    )
+    return figure

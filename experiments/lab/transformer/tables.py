@@ -1,0 +1,137 @@
+"""The table of transformer.py, and its sentences, from its JSON's content alone."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from clr_optax import RangeTest
+from lab.statistics import paired_difference
+from lab.tables import difference, markdown, mean_and_sd
+from lab.transformer.protocol import BASELINE
+
+Rows = list[dict[str, Any]]
+
+
+def as_curves(test: dict[str, Any]) -> RangeTest:
+    """The range tests of all seeds, from their lists."""
+    return RangeTest(np.array(test["lrs"]), np.array(test["losses"], float))
+
+
+def tuned_peak(rows: Rows, length: int) -> float:
+    """The peak of the grid's best run of a length; one that diverged is none."""
+    grid = [r for r in rows if (r["stage"], r["length"]) == ("grid", length)]
+    scores = np.array([row["bits"] for row in grid], float)
+    return float(grid[np.nan_to_num(scores, nan=np.inf).argmin()]["arm"])
+
+
+def by_arm(results: dict[str, Any], length: int) -> dict[str, Rows]:
+    """The final runs of a length, of each arm those of all seeds in order."""
+    rows = [
+        r for r in results["runs"] if (r["stage"], r["length"]) == ("final", length)
+    ]
+    arms = dict.fromkeys(row["arm"] for row in rows)
+    rows.sort(key=lambda row: row["seed"])
+    return {arm: [row for row in rows if row["arm"] == arm] for arm in arms}
+
+
+def summary(results: dict[str, Any]) -> Rows:
+    """A row for each length and arm: what the table and the README quote.
+
+    `bits` are those of each seed; `less_baseline` is the mean and the ends of the 95 %
+    interval of the paired difference to tuned warm-up and cosine.
+    """
+    settings = results["settings"]
+    test_steps = settings["seeds"] * settings["range_steps"]
+    rows = []
+    for length in settings["lengths"]:
+        bits = {
+            arm: np.array([row["bits"] for row in runs], float)
+            for arm, runs in by_arm(results, length).items()
+        }
+        grid_steps = len(settings["grid"]) * length
+        for arm, values in bits.items():
+            rows.append(
+                {
+                    "length": length,
+                    "arm": arm,
+                    "bits": values,
+                    "less_baseline": paired_difference(values, bits[BASELINE]),
+                    "tuning_steps": grid_steps if arm == BASELINE else test_steps,
+                    "diverged": int((~np.isfinite(values)).sum()),
+                }
+            )
+    return rows
+
+
+def readme(results: dict[str, Any]) -> str:
+    """The final runs as a README shows them, an arm a line, and the columns' words."""
+    settings, rows = results["settings"], summary(results)
+    read = [
+        cell for n in settings["lengths"] for cell in (f"{n:,} steps", "less cosine")
+    ]
+    lines = []
+    for arm in dict.fromkeys(row["arm"] for row in rows):
+        line, of_arm = [arm], [row for row in rows if row["arm"] == arm]
+        for row in of_arm:
+            baseline = next(r for r in rows if _place(r) == (row["length"], BASELINE))
+            gain = difference(row["bits"], baseline["bits"], 3)
+            line += [mean_and_sd(row["bits"], 3), "" if arm == BASELINE else gain]
+        lines.append([*line, _span(row["tuning_steps"] for row in of_arm)])
+    caption = (
+        f"Bits per held-out character, less is better: mean ± sd of "
+        f"n={settings['seeds']} paired seeds; less cosine: mean and 95 % interval of "
+        "the paired difference to the first line; tuning: the steps of the choice of "
+        "its rates."
+    )
+    return f"{markdown(['AdamW with', *read, 'tuning'], lines)}\n\n{caption}"
+
+
+def choices(results: dict[str, Any]) -> str:
+    """The rates that were chosen, in a sentence."""
+    lengths = results["settings"]["lengths"]
+    tuned = [f"{tuned_peak(results['runs'], n):g} ({n} steps)" for n in lengths]
+    low, high = as_curves(results["range_test"]).bounds()
+    return (
+        f"Range test: base_lr {results['base_lr']:.3g}, peak {results['peak']:.3g} "
+        f"(bounds {low:.3g} to {high:.3g}); peaks of the grid: {', '.join(tuned)}"
+    )
+
+
+def progress(results: dict[str, Any]) -> str:
+    """What was done last, and about how long what is left takes."""
+    rows, settings = results["runs"], results["settings"]
+    if not rows:
+        found = f"base_lr {results['base_lr']:.3g}, peak {results['peak']:.3g}"
+        return f"range tests: {found}; {results['seconds']:.0f} s"
+    last = rows[-1]
+    bits = np.nan if last["bits"] is None else last["bits"]
+    steps = sum(row["length"] for row in rows)
+    total = sum(settings["lengths"]) * settings["runs"] // len(settings["lengths"])
+    left = results["seconds"] / steps * (total - steps)
+    return (
+        f"run {len(rows)} of {settings['runs']}: {last['length']} steps, "
+        f"{last['stage']}, {last['arm']}, seed {last['seed']}, {bits:.3f} bits; "
+        f"about {left / 60:.0f} min left"
+    )
+
+
+def diverged(results: dict[str, Any]) -> list[str]:
+    """A sentence for each arm that diverged on some seed."""
+    return [
+        f"{row['arm']}, {row['length']} steps, diverged on {row['diverged']} of "
+        f"{row['bits'].size} seeds"
+        for row in summary(results)
+        if row["diverged"]
+    ]
+
+
+def _place(row: dict[str, Any]) -> tuple[int, str]:
+    """Where a row of the summary belongs."""
+    return row["length"], row["arm"]
+
+
+def _span(numbers: Iterable[int]) -> str:
+    """The least and the greatest, or the one that all are."""
+    ends = sorted(set(numbers))
+    return " to ".join(f"{end:,}" for end in dict.fromkeys((ends[0], ends[-1])))

@@ -1,0 +1,77 @@
+"""What noise alone may do, and what it may not hide."""
+
+import jax
+import numpy as np
+import pytest
+
+from clr_core import suggest_bounds, suggest_lr
+
+RNG = np.random.default_rng(0)
+
+
+def readable(losses):
+    """Returns the share of curves, one a row, from which a rate can be read."""
+    lrs = np.geomspace(1e-7, 10, losses.shape[1])
+    rates = jax.vmap(lambda row: suggest_lr(lrs, row))(np.float32(losses))
+    return np.isfinite(rates).mean()
+
+
+def fall(size, depth, noise=0.0, curves=1):
+    """Returns curves that fall by depth, centred on 10**-2.5, and rise from 0.3 on."""
+    lrs = np.geomspace(1e-7, 10, size)
+    losses = 0.5 + depth / (1 + np.exp(4 * (np.log10(lrs) + 2.5)))
+    losses += depth * np.where(lrs > 0.3, 2 * (lrs / 0.3 - 1), 0)
+    return losses + noise * RNG.normal(size=(curves, size))
+
+
+def autoregressive(factor, curves, size):
+    """Returns noise that keeps so much of itself from point to point."""
+    values = RNG.normal(size=(curves, size))
+    for i in range(1, size):
+        fresh = (1 - factor**2) ** 0.5 if factor < 1 else 1
+        values[:, i] = factor * values[:, i - 1] + fresh * values[:, i]
+    return values
+
+
+@pytest.mark.parametrize("size", [20, 30, 100, 300, 1000])
+@pytest.mark.parametrize(
+    "noise",
+    [
+        RNG.normal,
+        RNG.exponential,
+        lambda size: RNG.standard_t(3, size),
+        lambda size: RNG.normal(size=size) ** 2,
+    ],
+)
+def test_flat_white_noise_is_read_less_than_once_in_a_hundred(size, noise):
+    assert readable(2.3 + 0.1 * noise(size=(1000, size))) < 0.012
+
+
+@pytest.mark.parametrize(
+    ("factor", "size", "most"),
+    [(0.9, 100, 0.10), (0.9, 1000, 0.01), (1, 100, 0.16), (1, 1000, 0.06)],
+)
+def test_flat_noise_that_drifts_is_seldom_read(factor, size, most):
+    assert readable(2.3 + 0.1 * autoregressive(factor, 500, size)) < most
+
+
+@pytest.mark.parametrize(
+    ("size", "noise"), [(30, 0.15), (100, 0.3), (300, 0.6), (1000, 0.6), (1000, 1.0)]
+)
+def test_a_fall_is_read_the_better_the_more_points_there_are(size, noise):
+    assert readable(fall(size, 1.5, noise, 200)) >= 0.95
+
+
+@pytest.mark.parametrize("size", [10, 12, 15, 20, 50, 100, 1000])
+@pytest.mark.parametrize("depth", [1e-3, 1.5, 1e3])
+def test_a_fall_without_noise_is_always_read(size, depth):
+    losses = fall(size, depth)[0]
+    base_lr, max_lr = suggest_bounds(np.geomspace(1e-7, 10, size), losses)
+    assert 0 < base_lr < max_lr < 0.6
+
+
+def test_what_oscillates_after_its_fall_is_read():
+    """Noise is measured before the lowest point: there the rate does little."""
+    index = np.arange(100)
+    losses = np.clip((60 - index) / 30, 0, 1) + 0.3 * (index > 60) * (index % 7 / 6)
+    assert readable(losses[None]) == 1

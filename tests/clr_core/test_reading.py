@@ -1,0 +1,205 @@
+"""Curves that mislead: what the reading mends, and what it says of the rest."""
+
+import contextlib
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clr_core import suggest_bounds, suggest_lr
+from clr_core._doubts import DOUBTS
+from clr_core._reading import reservations
+
+RULES = ("valley", "slide", "steep", "minimum", "smith")
+LRS = np.geomspace(1e-6, 10, 100)
+SMALLER, LARGER, STOPPED, FEW, NOISE = DOUBTS
+
+
+def curve(lrs=LRS, centre=-2.0, noise=0.0):
+    """Returns a fall from 2.3 to 0.5 around 10**centre, a rise from 0.3 on, noise."""
+    losses = 0.5 + 1.8 / (1 + np.exp(4 * (np.log10(lrs) - centre)))
+    losses += np.where(lrs > 0.3, 2 * (lrs / 0.3 - 1), 0)
+    return losses + noise * np.random.default_rng(0).normal(size=lrs.size)
+
+
+@given(
+    steps=st.integers(1, 9),
+    height=st.floats(0.1, 100),
+    decay=st.floats(0.3, 0.8),
+    noise=st.sampled_from([0.0, 0.02]),
+)
+def test_a_network_that_settles_first_does_not_move_the_bounds(
+    steps, height, decay, noise
+):
+    losses = curve(noise=noise)
+    settling = losses.copy()
+    settling[:steps] += height * decay ** np.arange(steps)
+    bounds, moved = suggest_bounds(LRS, losses), suggest_bounds(LRS, settling)
+    np.testing.assert_allclose(moved[1], bounds[1], rtol=1e-3)
+    np.testing.assert_allclose(moved[0], bounds[0], rtol=0.5)
+
+
+def test_a_good_curve_has_no_reservations():
+    assert reservations(LRS, curve()) == ()
+    assert reservations(LRS, curve(noise=0.05)) == ()
+    assert reservations(list(LRS), list(curve())) == ()
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.05])
+@pytest.mark.parametrize("size", [100, 1000])
+def test_a_fall_from_the_first_rate_is_told(noise, size):
+    index = np.arange(size) * 100 / size
+    losses = 2.3 - 1.8 * np.minimum(index / 70, 1) + np.expm1((index - 80).clip(0) / 3)
+    losses += noise * np.random.default_rng(0).normal(size=size)
+    assert reservations(np.geomspace(1e-6, 10, size), losses) == (SMALLER,)
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.05, 0.6])
+@pytest.mark.parametrize("centre", [-2.0, 0.0])
+def test_a_loss_that_never_rises_is_told(noise, centre):
+    lrs = np.geomspace(1e-6, 10, 1000)
+    losses = 0.5 + 1.5 / (1 + np.exp(4 * (np.log10(lrs) - centre)))
+    losses += noise * np.random.default_rng(0).normal(size=1000)
+    assert LARGER in reservations(lrs, losses)
+
+
+@pytest.mark.parametrize("high", [1, 2])
+def test_a_rise_that_only_the_last_losses_show_is_a_rise(high):
+    losses = 0.5 + 1.8 / (1 + np.exp(4 * np.log10(LRS)))
+    assert LARGER in reservations(LRS, losses)
+    losses[-high:] = 30
+    assert LARGER not in reservations(LRS, losses)
+    assert suggest_bounds(LRS, losses)[1] < LRS[-1] / 4
+
+
+@pytest.mark.parametrize(("stop", "told"), [(49, True), (50, False)])
+def test_a_test_that_leaves_most_rates_is_told(stop, told):
+    index = np.arange(100)
+    losses = 2.3 - 1.8 * np.clip((index - 20) / 15, 0, 1) + 5 * (index > 40)
+    losses = np.where(index < stop, losses, np.nan)
+    assert (STOPPED in reservations(LRS, losses)) is told
+
+
+@pytest.mark.parametrize(("size", "told"), [(14, True), (100, False)])
+def test_few_points_are_told(size, told):
+    lrs = np.geomspace(1e-6, 10, size)
+    assert (FEW in reservations(lrs, curve(lrs))) is told
+
+
+@pytest.mark.parametrize(("noise", "told"), [(0.05, False), (0.6, True)])
+def test_noise_is_told(noise, told):
+    assert (NOISE in reservations(LRS, curve(noise=noise))) is told
+
+
+def test_what_cannot_be_read_has_no_reservations():
+    assert reservations(LRS, np.ones(100)) == ()
+    assert reservations(LRS[::-1], curve()) == ()
+    assert reservations(LRS, np.full(100, np.nan)) == ()
+
+
+def swinging(size, momentum, curvatures):
+    """Returns rates around the stable limit, and the losses of heavy-ball descent."""
+    lrs = np.geomspace(1e-4, 1e2, size) / curvatures.max()
+    place, step = np.ones(curvatures.size), np.zeros(curvatures.size)
+    losses = []
+    for lr in lrs:
+        losses.append(min(curvatures @ place**2, 1e6))
+        step = momentum * step - lr * curvatures * place
+        place = np.clip(place + step, -1e6, 1e6)
+    losses = np.array(losses)
+    over = losses > 4 * losses[0]
+    return lrs, np.where(np.cumsum(over) < 2, losses, np.nan)
+
+
+@pytest.mark.parametrize("momentum", [0.8, 0.9, 0.95])
+@pytest.mark.parametrize("size", [200, 400])
+@pytest.mark.parametrize("directions", [1, 3, 10])
+def test_momentum_that_swings_is_read_at_its_limit(momentum, size, directions):
+    curvatures = 10.0 ** -np.linspace(0, 1, directions)
+    limit = 2 * (1 + momentum)
+    max_lr = suggest_bounds(*swinging(size, momentum, curvatures))[1]
+    assert limit / 6 < max_lr < limit / 2
+
+
+@pytest.mark.parametrize(("back", "read"), [(0.05, False), (0.2, True)])
+def test_a_hump_counts_unless_the_loss_comes_back_down(back, read):
+    """One of 40 % of the fall, 15 points long, as networks have it with momentum."""
+    index = np.arange(100)
+    hump = 0.4 * np.exp(-(((index - 72) / 4) ** 2))
+    height = np.clip((60 - index) / 30, 0, 1) + hump + back * (index > 72)
+    height += np.expm1((index - 88).clip(0) / 2)
+    max_lr = suggest_bounds(LRS, 0.5 + 1.8 * height)[1]
+    assert bool(max_lr < LRS[72]) is read
+    assert max_lr > LRS[60] / 4
+
+
+def test_a_loss_solved_to_the_last_digit_is_not_read_beyond():
+    """Nothing can grow from there, so larger rates look as good as they like."""
+    lrs = np.geomspace(1e-3, 1e3, 300)
+    losses = 10.0 ** -np.clip(np.arange(300) / 10 - 5, 0, 30)
+    solved = lrs[np.argmax(losses < 1e-24)]
+    assert suggest_bounds(lrs, losses)[1] <= np.float32(solved)
+
+
+@contextlib.contextmanager
+def no_promotion():
+    with jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion("raise"):
+        yield
+
+
+@contextlib.contextmanager
+def only_finite():
+    with jax.debug_nans(True), jax.debug_infs(True):
+        yield
+
+
+STRICT = {
+    "no promotion": no_promotion,
+    "no leaks": jax.checking_leaks,
+    "checks": functools.partial(jax.enable_checks, True),
+    "only finite": only_finite,
+}
+
+
+@pytest.mark.parametrize("setting", STRICT)
+def test_strict_settings_read_the_same(setting):
+    losses = curve(noise=0.02)
+    stopped = np.where(np.arange(100) < 90, losses, np.nan)
+    expected = [float(suggest_lr(LRS, losses, rule)) for rule in RULES]
+    base_lr, max_lr = suggest_bounds(LRS, losses)
+    with STRICT[setting]():
+        assert [float(suggest_lr(LRS, losses, rule)) for rule in RULES] == expected
+        assert suggest_bounds(LRS, losses) == (base_lr, max_lr)
+        suggest_bounds(LRS, stopped)
+        reservations(LRS, stopped)
+        mapped = jax.vmap(suggest_bounds)(np.stack([LRS] * 2), np.stack([losses] * 2))
+        with pytest.raises(ValueError, match="losses that fall"):
+            suggest_lr(LRS, np.ones(100))
+    np.testing.assert_allclose(mapped[1], max_lr, rtol=1e-6)
+
+
+def test_double_precision_is_kept():
+    with jax.enable_x64(True):
+        rate = suggest_lr(LRS, curve())
+        assert rate.dtype == jnp.float64
+        assert rate in LRS
+        assert reservations(LRS, curve()) == ()
+
+
+def test_values_compile_nothing_anew():
+    suggest_lr(LRS, curve())
+    with jax.log_compiles(), pytest.MonkeyPatch.context() as patch:
+        compiled = []
+        patch.setattr(
+            "logging.Logger.log", lambda *args, **kwargs: compiled.append(args)
+        )
+        for stop in (100, 90, 60):
+            losses = np.where(np.arange(100) < stop, curve(centre=-3.0), np.nan)
+            suggest_lr(LRS * 1.1, losses, "steep")
+            suggest_bounds(LRS, losses)
+            reservations(LRS, losses)
+    assert compiled == []

@@ -1,0 +1,259 @@
+"""The program comparison.py, most of it with known figures in the place of training."""
+
+import json
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import tiny_idx
+
+import comparison
+from clr_optax import RangeTest
+from lab import stages
+from lab.comparison import parts, snapshots, tables
+from lab.comparison.hopes import hopes
+from lab.comparison.parts import run_epochs
+from lab.comparison.pictures import draw_all
+from lab.comparison.protocol import SHORT
+from lab.comparison.schedules import SCHEDULES
+from lab.history import History, Runs
+from lab.training import Epoch, State
+
+
+class Training:
+    """Stands for `train`: an arm's accuracy is known by its place and its epoch."""
+
+    def __init__(self):
+        self.calls, self.stop_after, self.diverging = [], None, ()
+
+    def __call__(self, optimizers, data, runs, *, epochs, batch_size):
+        history = runs.history
+        count = len(optimizers) * history.seeds * (epochs - history.epochs)
+        self.calls.append((tuple(optimizers), data, count))
+        for number in range(history.epochs + 1, epochs + 1):
+            if self.stop_after == 0:
+                raise KeyboardInterrupt
+            if self.stop_after:
+                self.stop_after -= 1
+            history = history.add(self.figures(history, number))
+            yield Epoch(Runs(history, runs.state), 0.5, 0.0)
+
+    def figures(self, history, number):
+        shape = len(history.arms), history.seeds, 4
+        figures = np.full(shape, 0.5 + 0.01 * number, np.float32)
+        figures += 0.01 * np.arange(history.seeds)[:, None]
+        for arm in self.diverging:
+            if arm in history.arms:
+                figures[history.arms.index(arm)] = np.nan
+        return figures
+
+
+def start(optimizers, seeds):
+    state = State({"w": jnp.zeros(len(optimizers) * seeds)}, {"count": jnp.zeros(1)})
+    return Runs(History.empty(optimizers, seeds), state)
+
+
+def known_range_test(images, optimizer, *, seeds, steps, batch_size):
+    lrs = 2.0 ** np.arange(-16, 4)
+    losses = [2.0] * 8 + [1.75, 1.5, 1.25, 1.0, 0.75, 0.5, 0.5, 1, 2, 4, 8, 16]
+    return RangeTest(np.tile(lrs, (seeds, 1)), np.tile(losses, (seeds, 1)))
+
+
+def known_outputs(runs, images):
+    """An answer from a corner of the image."""
+    answers = np.eye(10)[images[:, 0, 0] % 10]
+    return np.broadcast_to(answers, (len(runs.state.params["w"]), *answers.shape))
+
+
+@pytest.fixture
+def training(monkeypatch):
+    training = Training()
+    monkeypatch.setattr(comparison, "draw_all", lambda *_: None)
+    monkeypatch.setattr(stages, "train", training)
+    monkeypatch.setattr(stages, "start", start)
+    monkeypatch.setattr(snapshots, "start", start)
+    monkeypatch.setattr(parts, "stacked", known_range_test)
+    monkeypatch.setattr(snapshots, "softmax_outputs", known_outputs)
+    return training
+
+
+@pytest.fixture
+def run(tmp_path, idx):
+    """Runs the program on tiny data; returns its exit code and its results."""
+
+    def run(*args, out=tmp_path / "out"):
+        code = comparison.main(
+            ["--short", "--data-dir", str(idx), "--out", str(out), *args]
+        )
+        path = out / "comparison.json"
+        return code, json.loads(path.read_text()) if path.exists() else None
+
+    run.out = tmp_path / "out"
+    return run
+
+
+@pytest.fixture(scope="module")
+def idx(tmp_path_factory):
+    with tiny_idx.official(
+        tmp_path_factory.mktemp("idx"), train=240, test=40
+    ) as folder:
+        yield folder
+
+
+def test_choices_see_validation_images_and_finals_the_test_images(training, run):
+    code, results = run()
+    assert code == 0
+    sizes = [len(data.test.images) for _, data, _ in training.calls]
+    assert sizes == [20, 20, 40, 40, 40, 40]  # E, B's choices, C, B, A twice
+    trained = [data.train.images for _, data, _ in training.calls]
+    assert all(
+        (images == trained[0]).all() and len(images) == 220 for images in trained
+    )
+    assert set(results) >= {*"ABCDE", "bounds", "peaks", "protocol", "range_test"}
+    assert [row["epochs"] for row in results["A"]] == [1] * 9 + [2] * 9
+    assert [row["epochs"] for row in results["C"]] == [3] * 6
+    assert [p.name for p in run.out.iterdir()] == ["comparison.json"]
+
+
+def test_the_program_says_how_much_it_will_train(training, run, capsys):
+    run()
+    planned = run_epochs(SHORT)
+    assert sum(epochs for *_, epochs in training.calls) == planned
+    printed = capsys.readouterr().out
+    assert f"{planned:,} epochs of single runs in all" in printed
+    assert "about 0 min left" in printed
+
+
+@pytest.mark.parametrize("epochs", [0, 1, 5, 9])
+def test_ctrl_c_keeps_what_is_finished_and_resume_ends_alike(training, run, epochs):
+    _, expected = run(out=run.out / "whole")
+    training.stop_after = epochs
+    code, partial = run(out=run.out / "stopped")
+    assert code == 130
+    assert ("C" in partial) == (epochs >= 9)
+    training.stop_after = None
+    code, results = run("--resume", out=run.out / "stopped")
+    assert code == 0
+    for name in (*"ABCDE", "bounds", "peaks", "settings"):
+        assert results[name] == expected[name]
+
+
+def test_an_unfinished_run_is_not_overwritten(training, run, capsys):
+    training.stop_after = 1
+    assert run()[0] == 130
+    assert "interrupted: what is finished is kept" in capsys.readouterr().err
+    assert run()[0] == 1
+    assert "continue it with --resume" in capsys.readouterr().err
+    assert run("--redraw")[0] == 1
+    assert "is not finished: go on with --resume" in capsys.readouterr().err
+
+
+def test_redraw_trains_nothing(training, run, monkeypatch):
+    _, results = run()
+    training.calls.clear()
+    monkeypatch.setattr(comparison, "draw_all", draw_all)
+    assert run("--redraw") == (0, results)
+    assert not training.calls
+    pictures = sorted(run.out.glob("*.png"))
+    names = ["accuracy", "anytime", "landscape", "range_test"]
+    assert [path.stem for path in pictures] == names
+    assert all(path.stat().st_size > 10_000 for path in pictures)
+
+
+def test_a_diverged_arm_is_reported_and_stops_no_other(training, run, capsys):
+    training.diverging = ("fixed rate",)
+    code, _ = run()
+    assert code == 3
+    printed = capsys.readouterr().out
+    assert "fixed rate of A, 2 epochs, diverged on 2 of 2 seeds" in printed
+    assert "cosine decay of A" not in printed
+
+
+def test_a_range_test_that_cannot_be_read_ends_the_run(
+    training, run, monkeypatch, capsys
+):
+    def flat(*args, **sizes):
+        test = known_range_test(*args, **sizes)
+        return test._replace(losses=np.ones_like(test.losses))
+
+    monkeypatch.setattr(parts, "stacked", flat)
+    assert run()[0] == 1
+    assert "needs losses that fall" in capsys.readouterr().err
+
+
+def test_tables_pair_the_seeds(training, run):
+    _, results = run()
+    baseline = next(row for row in results["B"] if row["arm"] == "cosine decay")
+    baseline["figures"]["val_accuracy"] = [[0.5, 0.6], [0.5, 0.8]]
+    clr = next(row for row in results["B"] if row["arm"] == "CLR cosine, 1 cycle")
+    clr["figures"]["val_accuracy"] = [[0.5, 0.61], [0.5, 0.82]]
+    table, caption = tables.schedules(results)
+    head, _, *lines = [line.strip("| ").split(" | ") for line in table.splitlines()]
+    assert [line[0].strip() for line in lines] == list(SCHEDULES)
+    cells = [cell.strip() for cell in lines[list(SCHEDULES).index(clr["arm"])]]
+    assert cells[-4] == "71.5 ± 14.8"
+    # 1 and 2 points ahead: 1.5 and 12.706 times 0.5
+    assert cells[-3] == "+1.50 ± 6.35"
+    assert not lines[list(SCHEDULES).index("cosine decay")][-3].strip()
+    assert {len(line) for line in lines} == {len(head)}
+    assert "n=2 paired seeds" in caption
+
+
+def test_the_hopes_are_held_against_the_figures(training, run):
+    _, results = run()
+    for part in "ABC":
+        for row in results[part]:
+            ends = [0.8, 0.82, 0.84][: row["epochs"]]
+            row["figures"]["val_accuracy"] = [ends, ends]
+    clr = next(row for row in results["C"] if row["arm"] == "CLR, range test")
+    clr["figures"]["val_accuracy"] = [[0.81, 0.81, 0.838]] * 2
+    lines = hopes(results).splitlines()[2:]
+    found = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    assert [line[1:] for line in found] == [
+        ["+0.00", "-0.30", "yes"],
+        ["+1.00", "+1.00", "yes"],
+        ["-1.00", "+0.00", "no"],
+        ["-0.20", "-0.30", "yes"],
+        ["+0.00", "+0.50", "no"],
+        ["+0.00", "-1.00", "yes"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["--seeds", "3"], "unrecognized arguments"),
+        (["--out"], "expected one argument"),
+    ],
+)
+def test_wrong_arguments_end_before_training(training, capsys, args, words):
+    with pytest.raises(SystemExit) as stop:
+        comparison.main(args)
+    assert stop.value.code == 2
+    assert words in capsys.readouterr().err
+    assert not training.calls
+
+
+def test_help_tells_the_protocol(capsys):
+    with pytest.raises(SystemExit):
+        comparison.main(["--help"])
+    told = " ".join(capsys.readouterr().out.split())
+    assert "An earlier comparison has looked at these test images too." in told
+    assert "n = 10 paired seeds" in told
+    assert "--resume" in told
+
+
+@pytest.mark.slow
+def test_the_short_form_trains_everything(run):
+    code, results = run()
+    assert code in (0, 3)
+    losses = np.array(results["range_test"]["losses"], float)
+    assert losses.shape == (SHORT.range_seeds, SHORT.range_steps)
+    np.testing.assert_allclose(losses[:, 0], np.log(10), rtol=0.1)
+    assert (losses[0] != losses[1]).all()
+    for row in results["C"]:
+        together, alone = results["D"][row["arm"]].values()
+        figures = np.array(row["figures"]["val_accuracy"])
+        # the network alone has in D what training said of it in C
+        np.testing.assert_allclose(alone, figures[:, -1], atol=1e-6)
+        assert len(together) == SHORT.seeds

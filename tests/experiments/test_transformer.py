@@ -1,0 +1,210 @@
+"""transformer.py: a short run, its resumption, its pictures, its refusals."""
+
+import json
+
+import numpy as np
+import pytest
+
+import transformer
+from lab import program
+from lab.transformer import tables
+from lab.transformer.protocol import BASELINE, SHORT
+
+
+@pytest.fixture(scope="module")
+def stopped_and_resumed(tmp_path_factory):
+    """A real short run, stopped after the first final runs and gone on with."""
+    out = tmp_path_factory.mktemp("short")
+    written = []
+
+    def stopping(path, results):
+        write_json(path, results)
+        written.append(len(results["runs"]))
+        if results["runs"] and results["runs"][-1]["stage"] == "final":
+            raise KeyboardInterrupt
+
+    write_json = program.write_json
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(program, "write_json", stopping)
+        stopped = run(out, "--short")
+    return stopped, run(out, "--short", "--resume"), out
+
+
+def run(out, *arguments):
+    code = transformer.main([*arguments, "--out", str(out)])
+    path = out / "transformer.json"
+    return code, json.loads(path.read_text()) if path.exists() else None
+
+
+def test_a_short_run_is_stopped_and_gone_on_with(stopped_and_resumed):
+    (stopped, early), (code, results), out = stopped_and_resumed
+    assert (stopped, code) == (130, 0)
+    assert "finished" not in early
+    assert results["runs"][: len(early["runs"])] == early["runs"]
+    assert results["range_test"] == early["range_test"]
+    assert results["seconds"] > early["seconds"]
+    assert len(results["runs"]) == SHORT.runs
+    runs = {(r["stage"], r["length"], r["arm"], r["seed"]) for r in results["runs"]}
+    assert len(runs) == SHORT.runs
+    assert {p.name for p in out.iterdir()} == {
+        "transformer.json",
+        "range_test.png",
+        "loss.png",
+    }
+
+
+def test_the_results_say_what_they_depend_on(stopped_and_resumed):
+    results = stopped_and_resumed[1][1]
+    assert len(results["text"]["sha256"]) == 64
+    assert results["environment"].keys() >= {"python", "jax", "grain"}
+    assert "fixed before its final figures were seen" in results["protocol"]
+    assert results["settings"]["lengths"] == list(SHORT.lengths)
+
+
+def test_redraw_trains_nothing(stopped_and_resumed, monkeypatch, capsys):
+    out = stopped_and_resumed[2]
+    pictures = [out / "range_test.png", out / "loss.png"]
+    for picture in pictures:
+        picture.unlink()
+    for name in ("experiment", "read_text"):
+        monkeypatch.delattr(transformer, name)
+    code, _ = run(out, "--redraw")
+    assert code == 0
+    assert all(picture.stat().st_size > 10_000 for picture in pictures)
+    assert " less cosine |" in capsys.readouterr().out
+
+
+def known(settings, text, found):
+    """Stands for the experiment: runs whose figures are known by their numbers."""
+    losses = [[7.0] * 20 + list(np.linspace(7, 4, 20)) + [4, 5, 9, 20]] * 2
+    lrs = np.geomspace(1e-6, 1, len(losses[0])).tolist()
+    yield {"range_test": {"lrs": lrs, "losses": losses}, "base_lr": 0.1, "peak": 0.2}
+    yield {"runs": list(known_runs(settings)), "finished": True}
+
+
+def known_runs(settings):
+    arms = transformer.final_arms(0.1, 0.2, 0.3, 12)
+    for length in settings.lengths:
+        for peak, bits in zip(settings.grid, (3.0, 2.5, np.nan), strict=True):
+            run = {"stage": "grid", "length": length, "arm": f"{peak:g}", "seed": 0}
+            yield run | {"role": "baseline", "bits": bits, "losses": [5.0]}
+        for number, (name, arm) in enumerate(arms.items()):
+            for seed in range(settings.seeds):
+                run = {"stage": "final", "length": length, "arm": name, "seed": seed}
+                bits = 2.0 + 0.1 * number + 0.01 * seed * (1 + number)
+                yield run | {"role": arm.role, "bits": bits, "losses": [5.0, bits]}
+
+
+@pytest.fixture
+def without_training(monkeypatch):
+    monkeypatch.setattr(transformer, "experiment", known)
+    monkeypatch.setattr(transformer, "draw_all", lambda *_: None)
+
+
+def test_the_summary_compares_by_seed_with_the_tuned_cosine(without_training, tmp_path):
+    code, results = run(tmp_path, "--short")
+    assert code == 0
+    rows = {(row["length"], row["arm"]): row for row in tables.summary(results)}
+    assert len(rows) == 2 * 5
+    tuned, cosine = rows[12, BASELINE], rows[12, "warm-up cosine"]
+    assert tuned["less_baseline"] == (0, 0, 0)
+    np.testing.assert_allclose(cosine["bits"], [2.1, 2.12])
+    # differences of 0.1 and 0.11, and Student's t for one degree of freedom
+    gain = cosine["less_baseline"]
+    assert gain.mean == pytest.approx(0.105)
+    assert gain.high - gain.mean == pytest.approx(12.7062047 * 0.005, rel=1e-6)
+    assert (tuned["tuning_steps"], cosine["tuning_steps"]) == (3 * 12, 2 * 60)
+    assert rows[24, BASELINE]["tuning_steps"] == 3 * 24
+
+
+def test_the_tuned_peak_is_the_grid_s_best_that_did_not_diverge(
+    without_training, tmp_path
+):
+    _, results = run(tmp_path, "--short")
+    assert results["runs"][2]["bits"] is None
+    assert tables.tuned_peak(results["runs"], 12) == 0.003
+
+
+def test_the_table_has_a_line_for_each_arm(without_training, tmp_path):
+    _, results = run(tmp_path, "--short")
+    table, caption = tables.readme(results).split("\n\n")
+    head, _, *lines = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in table.splitlines()
+    ]
+    assert head == [
+        "AdamW with",
+        *["12 steps", "less cosine", "24 steps"],
+        head[2],
+        "tuning",
+    ]
+    assert lines[0][:3] == [BASELINE, "2.005 ± 0.007", ""]
+    assert lines[1][:3] == ["warm-up cosine", "2.110 ± 0.014", "+0.105 ± 0.064"]
+    assert [line[-1] for line in lines] == ["36 to 72", *["120"] * 4]
+    assert "n=2 paired seeds" in caption
+
+
+def test_the_time_left_is_told(without_training, tmp_path, capsys):
+    run(tmp_path, "--short")
+    assert "; about 0 min left" in capsys.readouterr().out
+
+
+def test_a_diverged_arm_is_told(monkeypatch, tmp_path, capsys):
+    def diverging(*arguments):
+        test, runs = known(*arguments)
+        for row in runs["runs"]:
+            if row["arm"] == "fixed" and row["seed"] == 1:
+                row |= {"bits": np.nan, "losses": [np.nan, np.nan]}
+        return test, runs
+
+    monkeypatch.setattr(transformer, "experiment", diverging)
+    code, _ = run(tmp_path, "--short")
+    assert code == 3
+    assert "fixed, 24 steps, diverged on 1 of 2 seeds" in capsys.readouterr().out
+    assert run(tmp_path, "--redraw")[0] == 3
+
+
+def test_a_run_that_is_not_finished_is_kept(without_training, tmp_path, capsys):
+    _, results = run(tmp_path, "--short")
+    del results["finished"]
+    program.write_json(tmp_path / "transformer.json", results)
+    assert run(tmp_path, "--short")[0] == 1
+    assert "continue it with --resume" in capsys.readouterr().err
+    assert run(tmp_path, "--redraw")[0] == 1
+    assert "not finished: go on with --resume" in capsys.readouterr().err
+    assert run(tmp_path, "--resume")[0] == 1
+    assert "is of other settings" in capsys.readouterr().err
+
+
+def test_a_finished_run_is_begun_anew(without_training, tmp_path):
+    assert run(tmp_path, "--short")[0] == 0
+    assert run(tmp_path, "--short")[0] == 0
+
+
+def test_range_tests_that_cannot_be_read_end_the_run(monkeypatch, tmp_path, capsys):
+    flat = {"lrs": np.geomspace(1e-6, 1, 60), "losses": np.full((2, 60), 7.0)}
+    monkeypatch.setattr(transformer, "range_tests", lambda network, text: flat)
+    code, results = run(tmp_path, "--short")
+    assert (code, results) == (1, None)
+    assert "the range tests cannot be read" in capsys.readouterr().err
+
+
+def test_nothing_to_redraw(tmp_path, capsys):
+    assert run(tmp_path, "--redraw") == (1, None)
+    assert "train first" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["--lengths", "3"], ["--out"], ["more"]])
+def test_wrong_arguments_end_with_2(arguments, capsys):
+    with pytest.raises(SystemExit) as end:
+        transformer.main(arguments)
+    assert end.value.code == 2
+    assert "usage:" in capsys.readouterr().err
+
+
+def test_help_tells_the_protocol(capsys):
+    with pytest.raises(SystemExit):
+        transformer.main(["--help"])
+    told = " ".join(capsys.readouterr().out.split())
+    assert "No choice follows." in told
+    assert "--resume" in told
