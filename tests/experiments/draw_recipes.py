@@ -1,9 +1,12 @@
 """Draws the pictures of experiments/RECIPES.md, by its own code on Fashion-MNIST.
 
+And that of the README's range test, by the README's code.
+
 python tests/experiments/draw_recipes.py
 """
 
 import itertools
+import re
 import sys
 
 import jax
@@ -86,6 +89,9 @@ def main():
         "Weight decay beside the rate": own,
     }
     PICTURES.mkdir(parents=True, exist_ok=True)
+    readme = (FILE.parents[1] / "README.md").read_text()
+    *_, code = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+    run(code)["axes"].figure.savefig(PICTURES / "range_test.png")
     for heading, names in pictures.items():
         (code,) = code_of(heading)
         test = run(code, **names)["test"]
