@@ -70,7 +70,7 @@ def test_nnx_with_dropout_over_a_grain_loader():
     )
 
     losses, _ = nnx_loop(names["test"].lrs[:75], loader)
-    rates = check_curve(names["test"], losses)
+    rates = check_curve(names["test"], losses)[:8]  # Adam at such rates is chaotic
     names = run(train, **names)
     for batch, _ in zip(cycle(loader), rates, strict=False):
         names["step"](model, names["optimizer"], batch)

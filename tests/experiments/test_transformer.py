@@ -36,6 +36,7 @@ def run(out, *arguments):
     return code, json.loads(path.read_text()) if path.exists() else None
 
 
+@pytest.mark.slow
 def test_a_short_run_is_stopped_and_gone_on_with(stopped_and_resumed):
     (stopped, early), (code, results), out = stopped_and_resumed
     assert (stopped, code) == (130, 0)
@@ -53,6 +54,7 @@ def test_a_short_run_is_stopped_and_gone_on_with(stopped_and_resumed):
     }
 
 
+@pytest.mark.slow
 def test_the_results_say_what_they_depend_on(stopped_and_resumed):
     results = stopped_and_resumed[1][1]
     assert len(results["text"]["sha256"]) == 64
@@ -61,6 +63,7 @@ def test_the_results_say_what_they_depend_on(stopped_and_resumed):
     assert results["settings"]["lengths"] == list(SHORT.lengths)
 
 
+@pytest.mark.slow
 def test_redraw_trains_nothing(stopped_and_resumed, monkeypatch, capsys):
     out = stopped_and_resumed[2]
     pictures = [out / "range_test.png", out / "loss.png"]

@@ -11,6 +11,8 @@ import pytest
 from range_problems import problem, regression
 
 from clr_optax import lr_range_test
+from clr_optax._range import iterate
+from clr_optax._range.iterate import MOST_AHEAD
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(640, 8)).astype(np.float32)
@@ -98,11 +100,13 @@ def test_no_batch_is_asked_for_after_the_stop_is_seen():
     loader = Loader(BATCHES * 100)
     test = lr_range_test(regression, PARAMS, loader, max_lr=1e6)
     assert test.num_finite < 95
-    assert loader.given <= test.num_finite + 3
+    assert loader.given <= test.num_finite + 2 + MOST_AHEAD
     assert loader.started == 1
 
 
-def test_no_more_than_two_batches_are_held():
+@pytest.mark.parametrize(("room", "most"), [(1, 2), (2**25, 1 + MOST_AHEAD)])
+def test_no_more_batches_are_held_than_there_is_room_for(room, most, monkeypatch):
+    monkeypatch.setattr(iterate, "MOST_BYTES", room)
     references = []
 
     def batches():
@@ -112,7 +116,7 @@ def test_no_more_than_two_batches_are_held():
             yield batch
             del batch
             alive = [any(ref() is not None for ref in refs) for refs in references]
-            assert sum(alive) <= 2
+            assert sum(alive) <= most
 
     lr_range_test(regression, PARAMS, batches(), num_steps=40, max_lr=0.1)
     assert len(references) == 40

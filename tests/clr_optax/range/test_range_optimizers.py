@@ -79,7 +79,12 @@ OPTIMIZERS = {
 }
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+SLOW = {"lbfgs": pytest.mark.slow}
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=SLOW.get(name, ())) for name in OPTIMIZERS]
+)
 def test_losses_are_those_of_a_loop_by_hand(name):
     params, batches = problem()
     test = lr_range_test(

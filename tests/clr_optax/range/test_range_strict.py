@@ -75,7 +75,13 @@ def test_a_test_runs_as_without(setting, loss_fn, streamed, accumulate, max_lr):
     assert text == repr(expected)
 
 
-@pytest.mark.parametrize("setting", ["no promotion", "no leaks", "checks"])
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "no promotion",
+        *(pytest.param(s, marks=pytest.mark.slow) for s in ("no leaks", "checks")),
+    ],
+)
 def test_a_program_with_a_tracer_in_the_optimizer(setting):
     params, batches = problem()
 

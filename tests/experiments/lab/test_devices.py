@@ -70,6 +70,7 @@ def as_accelerators_do(monkeypatch):
     )
 
 
+@pytest.mark.slow
 def test_runs_as_a_batch_give_the_same_history(as_accelerators_do, monkeypatch):
     images = random_images(50, 0).train
     data = random_images(50, 0)._replace(test=images)

@@ -58,7 +58,7 @@ def plain_epochs(rate, data, seed, epochs, batch_size):
 
 
 # 40: two parts of 20, and 10 images for the last step; 100: more than there are
-@pytest.mark.parametrize("batch_size", [40, 100])
+@pytest.mark.parametrize("batch_size", [pytest.param(40, marks=pytest.mark.slow), 100])
 def test_training_equals_a_plain_loop(data, batch_size):
     optimizers = {name: optax.sgd(rate) for name, rate in RATES.items()}
     runs = start(optimizers, seeds=2)
