@@ -1,24 +1,22 @@
 """The rate as compiled functions, whatever its numbers are."""
 
+import contextlib
 import functools
+import struct
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
+from jax import Array, lax
 from jax.typing import ArrayLike
+from numpy.typing import NDArray
 
-from clr_core._numbers import (
-    Float,
-    float_type,
-    integer_type,
-    logarithm,
-    whole_counts,
-)
+from clr_core._numbers import Float, float_type, logarithm, whole_counts
 from clr_core._triangle import blend, power_of_half, triangle
 
 _PYTHON = frozenset({int, float, type(None)})
+_PACKED = struct.Struct("3i3f")
 
 
 def rate_of(
@@ -34,29 +32,35 @@ def rate_of(
     """Returns the rate of a mode.
 
     Each argument of a compiled function takes 1 or 2 us of an eager call of 7, so that
-    Python numbers are handed over as two arrays.
+    Python numbers are handed over as one array.
     """
-    kind = float_type(step, step_size, step_size_down, base_lr, max_lr, gamma)
-    step, up, down = whole_counts(step, step_size, step_size_down)
-    fall = up if down is None else down
-    log_gamma = logarithm(gamma) if mode == "exp_range" else None
-    plain = kind is np.float32 and type(step) is type(up) is type(fall) is int
+    given = step, step_size, step_size_down, base_lr, max_lr, gamma
+    counts = whole_counts(step, step_size, step_size_down)
+    rates = base_lr, max_lr, logarithm(gamma) if mode == "exp_range" else None
     rate: Array
-    if plain and _PYTHON.issuperset(map(type, (base_lr, max_lr, log_gamma))):
-        counts = np.array((step, up, fall), integer_type())
-        rates = np.array((base_lr, max_lr, log_gamma or 0.0), np.float32)
-        rate = _rate_of_arrays(counts, rates, mode, anneal)
-    else:
-        numbers = step, up, down, base_lr, max_lr, log_gamma
-        rate = _rate(*numbers, mode, anneal, kind)
+    if _PYTHON.issuperset(map(type, given)):
+        with contextlib.suppress(struct.error, OverflowError):  # more than 32 bits
+            rate = _rate_of_packed(_packed(counts, rates), mode, anneal)
+            return rate
+    kind = float_type(*given)
+    rate = _rate(*counts, *rates, mode, anneal, kind)
     return rate
 
 
+def _packed(counts: tuple[Any, ...], rates: tuple[Any, ...]) -> NDArray[np.int32]:
+    """Returns three int32 and the bits of three float32."""
+    step, up, down = counts
+    base_lr, max_lr, log_gamma = rates
+    fall = up if down is None else down
+    words = _PACKED.pack(step, up, fall, base_lr, max_lr, log_gamma or 0.0)
+    return np.frombuffer(words, np.int32)
+
+
 @functools.partial(jax.jit, static_argnames=("mode", "anneal"))
-def _rate_of_arrays(counts: Array, rates: Array, mode: str, anneal: str) -> Array:
-    """Returns the rate of three counts and of base_lr, max_lr and log_gamma."""
-    log_gamma = rates[2] if mode == "exp_range" else None
-    numbers = *counts, rates[0], rates[1], log_gamma
+def _rate_of_packed(words: Array, mode: str, anneal: str) -> Array:
+    """Returns the rate of numbers that came packed in one array."""
+    base_lr, max_lr, log_gamma = lax.bitcast_convert_type(words[3:], np.float32)
+    numbers = *words[:3], base_lr, max_lr, log_gamma if mode == "exp_range" else None
     rate: Array = _rate(*numbers, mode, anneal, np.float32)
     return rate
 
