@@ -46,8 +46,13 @@ def prose():
     return re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", text)
 
 
+def words(text):
+    """Returns the words, without what only draws tables and lists."""
+    return [word for word in text.split() if any(map(str.isalnum, word))]
+
+
 def test_it_is_short():
-    assert len(prose().split()) <= 900
+    assert len(words(prose())) <= 900
 
 
 def test_no_paragraph_is_a_wall():
@@ -55,7 +60,7 @@ def test_no_paragraph_is_a_wall():
     paragraphs = [text for text in paragraphs if not text.startswith("|")]
     assert len(paragraphs) > 20
     for text in paragraphs:
-        assert len(text.split()) <= 60, text
+        assert len(words(text)) <= 60, text
         code = re.sub(r"`[^`]*`", "", text)
         assert len(re.findall(r"(?<![\w.])[+-]?\d[\d.,]*", code)) <= 3, text
 
@@ -103,7 +108,7 @@ def test_the_pictures_and_pages_it_links_to_exist():
 def test_the_speed_table_is_that_of_the_results_file():
     results = json.loads((RESULTS / "benchmark" / "benchmark.json").read_text())
     _, _, section = README.partition("## Speed")
-    rows = re.findall(r"^\| (.+?) \|$", section.partition("##")[0], re.MULTILINE)[2:]
+    rows = re.findall(r"^\| (.+?) \|$", section.partition("##")[0], re.MULTILINE)[1:]
     lines = [
         " | ".join(formatted(line)).strip()
         for part in ("main job", "schedule")
