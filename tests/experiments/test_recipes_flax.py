@@ -70,12 +70,13 @@ def test_nnx_with_dropout_over_a_grain_loader():
     )
 
     losses, _ = nnx_loop(names["test"].lrs[:75], loader)
-    rates = check_curve(names["test"], losses)[:8]  # Adam at such rates is chaotic
+    rates = check_curve(names["test"], losses)[:8]
     names = run(train, **names)
     for batch, _ in zip(cycle(loader), rates, strict=False):
         names["step"](model, names["optimizer"], batch)
     _, expected = nnx_loop(rates, loader)
-    check_same(nnx.state(model, nnx.Param), nnx.state(expected, nnx.Param))
+    # not of the bias before BatchNorm, whose gradient is rounding that Adam enlarges
+    check_same(nnx.state(model.outer), nnx.state(expected.outer))
 
 
 class LinenNet(linen.Module):
