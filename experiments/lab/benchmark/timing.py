@@ -93,6 +93,10 @@ def row(
     return {"what": what, "unit": unit, "values": values, "ratio": ratio, "to": to}
 
 
+HOW = (
+    "`python experiments/benchmark.py` writes this page; `--help` says how peers are "
+    "measured. Where JAX and PyTorch find a GPU, both are measured there."
+)
 HEADINGS = "what", "median", "least to most", "ratio", "to"
 
 
@@ -109,7 +113,7 @@ def page(results: dict[str, Any]) -> str:
     """A page in Markdown with all that was measured, and where."""
     versions = results["environment"]
     where = ", ".join(f"{name} {value}" for name, value in versions.items())
-    lines = ["# What it costs", "", f"Measured with {where}.", ""]
+    lines = ["# What it costs", "", HOW, "", f"Measured with {where}.", ""]
     for section, rows in results.items():
         if section == "environment":
             continue

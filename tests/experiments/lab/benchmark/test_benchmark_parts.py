@@ -21,7 +21,8 @@ def test_a_line_gives_median_spread_and_ratio():
 def test_the_page_has_every_line():
     rows = [timing.row("an epoch", [2.0]), timing.row("b", [1.0], beside=("a", [2.0]))]
     assert timing.page({"environment": {"jax": "1.2"}, "main job": rows}) == (
-        "# What it costs\n\nMeasured with jax 1.2.\n\n## Main job\n\n"
+        f"# What it costs\n\n{timing.HOW}\n\n"
+        "Measured with jax 1.2.\n\n## Main job\n\n"
         "| what | median | least to most | ratio | to |\n"
         "| --- | --- | --- | --- | --- |\n"
         "| an epoch | 2 s | 2 to 2 |  |  |\n"
