@@ -27,7 +27,7 @@ def test_the_snippets_run_and_print_what_is_shown(capsys):
     exec(second, names)
     base_lr, max_lr = names["test"].bounds()
     assert f"bounds {base_lr:.3g} to {max_lr:.3g}" in {
-        text.get_text() for text in names["axes"].get_legend().get_texts()
+        text.get_text() for text in names["test"].plot().get_legend().get_texts()
     }
     plt.close("all")
 

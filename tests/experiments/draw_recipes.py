@@ -91,7 +91,7 @@ def main():
     PICTURES.mkdir(parents=True, exist_ok=True)
     readme = (FILE.parents[1] / "README.md").read_text()
     *_, code = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
-    run(code)["axes"].figure.savefig(PICTURES / "range_test.png")
+    run(code)["test"].plot().figure.savefig(PICTURES / "range_test.png")
     for heading, names in pictures.items():
         (code,) = code_of(heading)
         test = run(code, **names)["test"]
