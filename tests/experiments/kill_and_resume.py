@@ -15,6 +15,7 @@ import contextlib
 import json
 import os
 import random
+import re
 import subprocess
 import sys
 import tempfile
@@ -28,6 +29,7 @@ import children
 import tiny_idx
 
 PROGRAM = Path(__file__).parents[2] / "experiments" / "fashion.py"
+EPOCH = re.compile(r" *(\d+)/\d+ (SGD|CLR) ")
 TRAIN, TEST = 640, 400  # evaluation is a good part of an epoch
 
 
@@ -98,7 +100,7 @@ def kill(
     def read():
         for line in process.stdout:
             lines.append(line)
-            if line.startswith("epoch"):
+            if EPOCH.match(line):
                 done.set()
         done.set()
 
@@ -121,8 +123,8 @@ def kill(
     process.kill()
     process.wait()
     reader.join()
-    epochs = [line for line in lines if line.startswith("epoch")]
-    return int(epochs[-1].split()[1].split("/")[0]) if epochs else 0, moment
+    epochs = [int(match[1]) for match in map(EPOCH.match, lines) if match]
+    return max(epochs, default=0), moment
 
 
 def partial(out: Path) -> set[tuple[str, int]]:
