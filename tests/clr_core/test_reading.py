@@ -1,6 +1,5 @@
 """Curves that mislead: what the reading mends, and what it says of the rest."""
 
-import contextlib
 import functools
 
 import jax
@@ -9,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from strict import no_promotion, only_finite
 
 from clr_core import suggest_bounds, suggest_lr
 from clr_core._doubts import DOUBTS
@@ -143,18 +143,6 @@ def test_a_loss_solved_to_the_last_digit_is_not_read_beyond():
     losses = 10.0 ** -np.clip(np.arange(300) / 10 - 5, 0, 30)
     solved = lrs[np.argmax(losses < 1e-24)]
     assert suggest_bounds(lrs, losses)[1] <= np.float32(solved)
-
-
-@contextlib.contextmanager
-def no_promotion():
-    with jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion("raise"):
-        yield
-
-
-@contextlib.contextmanager
-def only_finite():
-    with jax.debug_nans(True), jax.debug_infs(True):
-        yield
 
 
 STRICT = {

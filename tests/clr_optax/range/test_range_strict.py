@@ -1,6 +1,5 @@
 """Under each of JAX's strict settings a test runs as without, stopped or not."""
 
-import contextlib
 import functools
 
 import jax
@@ -9,21 +8,9 @@ import numpy as np
 import optax
 import pytest
 from range_problems import convolution, problem, regression
+from strict import no_promotion, only_finite
 
 from clr_optax import lr_range_test
-
-
-@contextlib.contextmanager
-def no_promotion():
-    with jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion("raise"):
-        yield
-
-
-@contextlib.contextmanager
-def only_finite():
-    with jax.debug_nans(True), jax.debug_infs(True):
-        yield
-
 
 MOMENTUM = functools.partial(optax.sgd, momentum=0.9)
 SETTINGS = {
