@@ -34,6 +34,7 @@ from lab.program import (
     write_json,
 )
 from lab.stages import Stages
+from lab.unfinished import not_finished
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -50,10 +51,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     if args.redraw:
         return finish(read_json(path), args.out, console)
     if checkpoints.exists() and not args.resume:
-        raise LabError(
-            f"{args.out} holds a run that is not finished: continue it with --resume, "
-            "or choose another --out."
-        )
+        raise not_finished(args.out)
     settings = SHORT if args.short else Settings()
     devices.use_cpu_cores(runs=settings.seeds)
     data = load(args.data_dir)

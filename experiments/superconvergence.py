@@ -37,6 +37,7 @@ from lab.superconvergence import protocol
 from lab.superconvergence.pictures import draw_all
 from lab.superconvergence.settings import MOMENTA, Settings
 from lab.superconvergence.tables import diverged, print_tables
+from lab.unfinished import not_finished
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -53,10 +54,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     if args.redraw:
         return finish(read_results(path), args.out, console)
     if checkpoints.exists() and not args.resume:
-        raise LabError(
-            f"{args.out} holds a run that is not finished: continue it with --resume, "
-            "or choose another --out."
-        )
+        raise not_finished(args.out)
     use_cpu_cores(runs=len(MOMENTA) * args.seeds)
     data = load(args.data_dir)
     console.print(f"Data: {data.source}")

@@ -26,10 +26,7 @@ def read_unfinished(
     if not resume:
         if found.get("finished"):
             return {}
-        raise LabError(
-            f"{path.parent} holds a run that is not finished: continue it with "
-            "--resume, or choose another --out."
-        )
+        raise not_finished(path.parent)
     for name, here in alike.items():
         if found.get(name) != here:
             raise LabError(
@@ -37,3 +34,11 @@ def read_unfinished(
                 "Give another --out."
             )
     return found
+
+
+def not_finished(folder: Path) -> LabError:
+    """The error of a new run in the folder of one that is not finished."""
+    return LabError(
+        f"{folder} holds a run that is not finished: continue it with --resume, "
+        "or choose another --out."
+    )
