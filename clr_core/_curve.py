@@ -43,7 +43,7 @@ class Facts(NamedTuple):
         points: how many losses there are before the first that is not finite.
         start: the loss where the curve starts.
         first: the middle one of the first five losses.
-        fall: how far it falls.
+        fall: how far it falls, from its start or its first tenth, whichever is higher.
         rise: how much higher it ends than it starts.
         noise: the standard deviation of a single loss.
         chance: the largest fall that noise alone may give.
@@ -94,7 +94,8 @@ def clean(lrs: jax.Array, losses: jax.Array) -> tuple[Curve, Facts]:
     curve = Curve(lrs, raw, median, height, points, lowest, reach, start)
 
     full = inside & (half == reach)
-    fall = (top - jnp.where(full, smooth, jnp.inf).min()) * span
+    fall = jnp.maximum(top, smooth[reach]) - jnp.where(full, smooth, jnp.inf).min()
+    fall *= span
     rise = median[jnp.maximum(points - 1, 0)] - start
     calm = index <= jnp.maximum(lowest, points // 2)
     noise, chance = _noise(jnp.where(calm, raw - floor, jnp.nan), reach)

@@ -23,10 +23,10 @@ import optax
 
 sys.path.insert(0, str(Path(__file__).parent / "clr_optax" / "range"))
 
-from range_answers import OPTIMIZERS, PROBLEMS, curve, train
+from range_answers import OPTIMIZERS, PROBLEMS, cycles, train
 from range_problems import quadratic
 
-from clr_core import clr, suggest_bounds
+from clr_core import suggest_bounds
 from clr_optax import lr_range_test
 
 SIZES = (1, 5, 20)
@@ -94,17 +94,8 @@ def answers(seeds=4):
             improved = np.asarray(ends[..., -20:].mean(-1) < ends[..., 0])
             stable = np.array([grid[row.nonzero()[0].max()] for row in improved])
 
-            def cycles(key, problem=problem, optimizer=optimizer):
-                limits = {"min_lr": 1e-6, "max_lr": 100.0}
-                test = curve(lr_range_test, problem, optimizer, key, 100, **limits)
-                base_lr, max_lr = suggest_bounds(test.lrs, test.losses)
-                schedule = functools.partial(
-                    clr, base_lr=base_lr, max_lr=max_lr, step_size=50
-                )
-                key = jax.random.fold_in(key, 1)
-                return max_lr, train(problem, optimizer, schedule, key, 400)
-
-            max_lr, losses = map(np.asarray, jax.jit(jax.vmap(cycles))(keys))
+            test = functools.partial(cycles, problem, optimizer)
+            max_lr, losses = map(np.asarray, jax.jit(jax.vmap(test))(keys))
             known = np.isfinite(max_lr)
             low, middle, high = np.percentile((max_lr / stable)[known], [0, 50, 100])
             end = losses[known, -1] / losses[known, 0]

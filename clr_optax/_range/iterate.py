@@ -1,6 +1,5 @@
 """How steps are iterated, decided in one place."""
 
-import collections
 import itertools
 from collections.abc import Iterator
 from typing import Any
@@ -75,70 +74,58 @@ def _dispatched(
 ) -> tuple[Any, Any]:
     """Returns what iterate returns, from steps that are dispatched one by one.
 
-    Steps are dispatched ahead of the device, so that it always has work: by as many as
-    hold 32 MB of batches, one at least and eight at most.
+    Steps are dispatched ahead of the device, so that it always has work: after every
+    few it is asked whether the few before them stopped. Once a step says so, those
+    after it do too; processes that share a device all ask at the same steps.
     """
     leaves, tree = jax.tree.flatten(carry)
-    programs = _Programs(step, tree, given)
     stream = not isinstance(batches, itertools.repeat)
-    i, ys, stops = None, None, collections.deque[Any]()
-    for batch in itertools.islice(batches, length):
-        if i is None or stream:
-            program, rest = programs.of(leaves, batch)
-            if program.mapped and stream:
-                raise TypeError(_TRACED)
-        if i is None:
+    programs = _Programs(step, tree, given, stream)
+    program, ys, before = None, None, None
+    for count, batch in enumerate(itertools.islice(batches, length), 1):
+        if program is None or stream:
+            program, rest, few = programs.of(leaves, batch)
+        if ys is None:
             i, ys = program.start(leaves, length)
         leaves, i, ys, stop = program.once(leaves, i, ys, rest)
-        stops.append(stop)
-        if _stopped(stops, _ahead(batch) if stream else MOST_AHEAD):
-            break
+        if count % few == 0 and not program.mapped:
+            if before is not None and before:
+                break
+            before = stop
     carry = jax.tree.unflatten(tree, leaves)
-    return carry, None if ys is None else _like(program.y, ys)
-
-
-def _ahead(batch: Any) -> int:
-    """Returns how many steps may be ahead of the device, each with such a batch."""
-    size: int = sum(leaf.nbytes for leaf in jax.tree.leaves(batch))
-    return max(1, min(MOST_AHEAD, MOST_BYTES // max(size, 1)))
-
-
-def _stopped(stops: collections.deque[Any], ahead: int) -> bool:
-    """Returns whether one of the steps that have ended says to stop.
-
-    It waits only for those that are farther back than the steps that may be ahead.
-    Processes that share a device must see the same: they look at no others.
-    """
-    alone = jax.process_count() == 1
-    while stops and not isinstance(stops[0], jax.core.Tracer):
-        if len(stops) <= ahead and not (alone and stops[0].is_ready()):
-            break
-        if stops.popleft():
-            return True
-    return False
+    return carry, None if program is None else _like(program.y, ys)
 
 
 class _Programs:
     """The programs of a step, one for each form that a batch has."""
 
-    def __init__(self, step: Step, tree: Any, given: Any):
+    def __init__(self, step: Step, tree: Any, given: Any, stream: bool):
         self._step, self._tree, self._given = step, tree, given
-        self._known: dict[Any, Program] = {}
+        self._stream, self._beside = stream, jax.tree.leaves(given)
+        self._known: dict[Any, tuple[Program, int]] = {}
 
-    def of(self, leaves: list[Any], batch: Any) -> tuple[Program, list[Any]]:
-        """Returns the program for a batch, and what it takes beside the carry."""
+    def of(self, leaves: list[Any], batch: Any) -> tuple[Program, list[Any], int]:
+        """Returns the program for a batch, what it takes beside the carry, and few.
+
+        Few is after how many steps to ask: the batches of twice as many hold 32 MB.
+        """
         rest, form = jax.tree.flatten(batch)
-        key = form, tuple((leaf.shape, leaf.dtype) for leaf in rest)
+        key = form, *[(leaf.shape, leaf.dtype) for leaf in rest]
         if key not in self._known:
             carry = jax.tree.unflatten(self._tree, leaves)
             program = Program.of(self._step, carry, self._given, batch)
             self._check(program)
-            self._known[key] = program
-        return self._known[key], jax.tree.leaves(self._given) + rest
+            if self._stream and program.mapped:
+                raise TypeError(_TRACED)
+            size = sum(leaf.nbytes for leaf in rest) if self._stream else 0
+            ahead = min(MOST_AHEAD, MOST_BYTES // max(size, 1))
+            self._known[key] = program, max(1, ahead // 2)
+        program, few = self._known[key]
+        return program, self._beside + rest, few
 
     def _check(self, program: Program) -> None:
         """Raises TypeError for a program whose results do not fit those before."""
-        for known in self._known.values():
+        for known, _ in self._known.values():
             if known.y != program.y:
                 first, now = (
                     [leaf.shape for leaf in jax.tree.leaves(y)]

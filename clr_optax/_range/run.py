@@ -160,7 +160,9 @@ def _check_enough(taken: int, wanted: int, stopped: Any) -> None:
         raise ValueError(
             needs(
                 f"{wanted} batches (num_steps times accumulate)",
-                "an iterable that can start again, such as a list, may be shorter",
+                "an iterable that can start again, such as a list, may be shorter"
+                if taken
+                else "the iterable is empty",
                 got=taken,
             )
         )

@@ -8,6 +8,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from clr_core import clr, suggest_bounds
+from clr_optax import lr_range_test
+
 EXAMPLES = 256
 
 
@@ -148,11 +151,26 @@ def train(problem, optimizer, rate, key, steps):
     return jnp.concatenate([problem.loss(params, data)[None], losses])
 
 
-def curve(test, problem, optimizer, key, steps, **limits):
-    """Returns the range test of a problem."""
+def cycles(problem, optimizer, key, steps=100):
+    """Returns max_lr of a range test, and the losses of four cycles of as many steps.
+
+    max_lr is NaN, and so are the losses, where the curve is refused.
+    """
     begin, order = jax.random.split(key)
     params, data = problem.begin(begin)
     batches = jax.tree.map(lambda a: a[problem.order(order, steps)], data)
-    return test(
-        problem.loss, params, batches, optimizer=optimizer, num_steps=steps, **limits
+    test = lr_range_test(
+        problem.loss,
+        params,
+        batches,
+        min_lr=1e-6,
+        max_lr=100.0,
+        num_steps=steps,
+        optimizer=optimizer,
     )
+    base_lr, max_lr = suggest_bounds(test.lrs, test.losses)
+    schedule = functools.partial(
+        clr, base_lr=base_lr, max_lr=max_lr, step_size=steps // 2
+    )
+    key = jax.random.fold_in(key, 1)
+    return max_lr, train(problem, optimizer, schedule, key, 4 * steps)

@@ -128,7 +128,7 @@ def test_what_can_start_again_does():
     assert loader.started == 7
 
 
-@pytest.mark.parametrize("length", [0, 7, 19])
+@pytest.mark.parametrize("length", [7, 19])
 def test_too_few_batches_are_counted(length):
     match = rf"20 batches \(num_steps times accumulate\), got {length}, .*again"
     with pytest.raises(ValueError, match=match):
@@ -151,7 +151,7 @@ def test_too_few_batches_do_not_matter_after_the_stop():
 
 
 def test_an_empty_list_is_no_loader():
-    with pytest.raises(ValueError, match="got 0, an iterable that can start again"):
+    with pytest.raises(ValueError, match="got 0, the iterable is empty"):
         lr_range_test(regression, PARAMS, [])
 
 
