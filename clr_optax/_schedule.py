@@ -36,7 +36,7 @@ def clr_schedule(
 
     ``schedule(count)`` is ``clr_core.clr(count, base_lr, max_lr, step_size, ...)``: see
     there for the formula. The arguments are checked here, once. The schedule is a
-    value without a state, and resuming is calling it with the next count:
+    value without a state; resuming is calling it with the next count:
 
     * It equals, and hashes like, every schedule built from the same numbers.
     * ``repr`` prints the call that builds it again.
@@ -51,20 +51,18 @@ def clr_schedule(
             starts high and dips, see ``momentum_schedule``.
         step_size: the number of updates in HALF a cycle, the rising half: 1 or more,
             and a whole cycle less than 2**31. The papers advise 2 to 10 epochs' worth.
-        step_size_down: the number of updates in the falling half; default
-            ``step_size``.
+        step_size_down: those in the falling half; default ``step_size``.
         mode: how the amplitude changes. ``"triangular"``, the default, keeps it,
             ``"triangular2"`` halves it after every cycle, ``"exp_range"`` multiplies it
             by ``gamma`` at every update.
-        gamma: the factor of ``"exp_range"``, in (0, 1]; default 1. No other mode takes
-            it.
+        gamma: the factor of ``"exp_range"``, in (0, 1]; default 1.
         scale_fn: takes the place of ``mode``: maps the cycle (from 1) or the step to a
             factor of the amplitude, in ``jax.numpy``. It is given whole numbers as
             floats, exact up to 2**24. As text, ``"module:name"``.
         scale_mode: what ``scale_fn`` is given: ``"cycle"``, the default, or
             ``"iterations"``, the step.
         anneal: ``"linear"``, the default, or ``"cosine"``: each half rises and falls as
-            half a cosine between the same ends.
+            half a cosine.
 
     Returns:
         A callable that maps the count of updates done, any shape, to the rate: a
@@ -95,19 +93,12 @@ def clr_schedule(
         >>> clr_schedule(**json.loads(json.dumps(schedule.config()))) == schedule
         True
 
-        Half a cosine up, half a cosine down:
-
-        >>> schedule = clr_schedule(0.0, 1.0, step_size=4, anneal="cosine")
-        >>> [float(schedule(count)) for count in (0, 2, 4, 6, 8)]
-        [0.0, 0.5, 1.0, 0.5, 0.0]
-
     Notes:
         Numbers, NumPy's and JAX's too, are kept as Python numbers, so that the rate is
         float32. Only what is float64 under x64 stays so, and makes the rate float64.
 
-        Arrays of several numbers and tracers are kept as they are, and not checked.
-        Two schedules that hold one are equal if it is the same object, since the value
-        of a tracer cannot be compared.
+        Arrays of several numbers and tracers are kept as they are, and not checked. Two
+        schedules that hold one are equal if it is the same object.
 
     References:
         Leslie N. Smith, "Cyclical Learning Rates for Training Neural Networks", 2017,

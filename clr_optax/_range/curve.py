@@ -27,7 +27,7 @@ class RangeTest(NamedTuple):
         lrs: the rates, shape (num_steps,), from min_lr to max_lr, both exact.
         losses: the loss before the step at each rate, NaN after the stop.
         smoothed: the running mean of the losses over a twentieth of them, or None.
-        num_finite: how many losses there are before the stop, or None.
+        num_finite: how many losses were measured before the NaN, or None.
         aux: the loss's auxiliary output of each step, stacked, or None; with
             accumulate=k a second axis counts the k batches of a step. After the stop
             NaN, and zero where a dtype has no NaN.

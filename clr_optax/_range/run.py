@@ -60,7 +60,7 @@ def lr_range_test(
 
     The test stops at a loss that is not finite. After the first tenth of the steps it
     also stops where the running mean of the losses has risen above stop_factor times
-    its best value. The losses from there on are NaN, the rate is 0, and an iterable is
+    its best value. The losses after the stop are NaN, the rate is 0, and an iterable is
     asked for at most eight more batches.
 
     Args:
