@@ -26,8 +26,14 @@ def clr(
 ) -> Array:
     """Returns the cyclical learning rate at a step.
 
-    The rate climbs from ``base_lr`` to ``max_lr`` in ``step_size`` steps, falls back
-    in ``step_size_down`` steps, and begins again::
+    The rate climbs from ``base_lr`` to ``max_lr`` in ``step_size`` steps, falls back in
+    as many, and begins again. Nothing is remembered between two calls.
+
+    >>> from clr_core import clr
+    >>> float(clr(1000, base_lr=0.25, max_lr=0.75, step_size=2000))
+    0.5
+
+    In full::
 
         total = step_size + step_size_down
         r     = step mod total
@@ -41,61 +47,45 @@ def clr(
     ``gamma ** step`` (exp_range), or ``scale_fn`` of the cycle or the step.
 
     Every number may be a Python number, an array or a tracer: ``jit``, ``vmap`` and
-    ``grad`` reach each of them, all broadcast together, and other values never
-    compile again. Integer steps and step sizes are reduced as integers, so that the
-    two-billionth step is as exact as the first: the rate is ``base_lr`` at each
-    trough, ``max_lr`` at each unscaled peak, and, as long as ``s`` stays within 0 and
-    1, between them everywhere, to the last bit; but bounds below 1.2e-38, which are
-    no normal float32, may count as 0. Other steps may differ by 2 units in the last
-    place between eager and compiled code, where XLA fuses a product and a sum.
-    Nothing is checked but words and that integers fit: ``clr_optax.clr_schedule``
-    checks the numbers.
+    ``grad`` reach each of them, arrays are broadcast together, and other values never
+    compile again. The numbers are not checked: ``clr_optax.clr_schedule`` does that.
 
     Args:
         step: the number of updates done before this one, from 0 to 2**31 - 1 (to
-            2**63 - 1 under x64), any shape. Floats are fractions of a step. Before
-            step 0 the rate is that of step 0; infinity and NaN give NaN.
+            2**63 - 1 under x64), any shape. Before step 0 the rate is that of step 0;
+            infinity and NaN give NaN.
         base_lr: the rate at the ends of a cycle.
         max_lr: the rate at the middle of a cycle, before scaling. If it is below
             ``base_lr``, the cycle is a dip.
-        step_size: the number of steps in half a cycle, the rising half: at least 1;
-            the papers advise 2 to 10 epochs' worth. A float whose value is known and
-            whole counts as that integer, here and as ``step``, whether Python's,
-            NumPy's or JAX's; a fraction, a traced float or an array of floats makes
-            the arithmetic floating, exact up to step 2**24 in float32.
+        step_size: the number of steps in HALF a cycle, the rising half: 1 or more. The
+            papers advise 2 to 10 epochs' worth.
         step_size_down: the number of steps in the falling half; default ``step_size``.
-        mode: ``"triangular"`` keeps the amplitude, ``"triangular2"`` halves it after
-            every cycle, ``"exp_range"`` shrinks it by ``gamma`` at every step.
-        gamma: the factor of ``"exp_range"``, in (0, 1]. Python and NumPy numbers keep
-            their 53 bits. A traced float32 has 24, which near 1 is coarse: 0.99994
-            itself is off by up to 3e-8, and ``gamma ** step`` by up to 2e-4 then.
+        mode: how the amplitude changes. ``"triangular"``, the default, keeps it,
+            ``"triangular2"`` halves it after every cycle, ``"exp_range"`` multiplies it
+            by ``gamma`` at every step.
+        gamma: the factor of ``"exp_range"``, in (0, 1]; default 1.
         scale_fn: takes the place of ``mode``: maps the cycle (from 1) or the step to
-            the factor ``s``. It is given an array of whole numbers as floats, of the
-            type of the rate: in float32 exact up to 2**24, 16,777,216, and rounded
-            beyond. It is traced under ``jit``; an eager call runs it eagerly.
-        scale_mode: ``"cycle"`` or ``"iterations"``: what ``scale_fn`` is given.
-        anneal: ``"linear"``, or ``"cosine"``: each half rises and falls as half a
-            cosine, exact at trough, peak and half height.
+            the factor ``s``, in ``jax.numpy``.
+        scale_mode: what ``scale_fn`` is given: ``"cycle"``, the default, or
+            ``"iterations"``, the step.
+        anneal: ``"linear"``, the default, or ``"cosine"``: each half rises and falls as
+            half a cosine.
 
     Returns:
         The rate, of the broadcast shape: float32, or float64 under x64 if any number
-        has that type itself, as a NumPy or JAX value. Python numbers never ask for
-        float64. Never weakly typed. Its slope at a corner is that of the rising side.
+        has that type itself, as a NumPy or JAX value.
 
     Raises:
-        TypeError: if ``mode``, ``scale_mode`` or ``anneal`` is no text.
-        ValueError: if one of them is unknown, or a Python number given as ``gamma``
-            has no logarithm.
-        OverflowError: if a step or step size whose value is known is an integer past
+        TypeError: ``mode``, ``scale_mode`` or ``anneal`` is no text.
+        ValueError: one of them is unknown, or a Python number given as ``gamma`` is not
+            above 0.
+        OverflowError: a step or step size whose value is known is an integer past
             2**31 - 1, and x64 is off.
 
     Examples:
         Half a cycle is 4 steps here, so that a whole one is 8:
 
         >>> import jax, jax.numpy as jnp
-        >>> from clr_core import clr
-        >>> float(clr(1, 0.0, 1.0, 4))
-        0.25
         >>> clr(jnp.arange(9), 0.0, 1.0, 4)
         Array([0.  , 0.25, 0.5 , 0.75, 1.  , 0.75, 0.5 , 0.25, 0.  ], dtype=float32)
 
@@ -137,6 +127,28 @@ def clr(
         Array([0.75, 1.5 , 3.  , 6.  ], dtype=float32)
         >>> float(jax.grad(lambda top: clr(5, 0.0, top, 4))(1.0))
         0.75
+
+    Notes:
+        Integer steps and step sizes are reduced as integers, so that the two-billionth
+        step is as exact as the first. The rate is then ``base_lr`` at each trough and
+        ``max_lr`` at each unscaled peak, to the last bit. As long as ``s`` stays within
+        0 and 1, it is never outside of the two. Elsewhere eager and compiled code may
+        differ by 2 units in the last place, where XLA fuses a product and a sum. Bounds
+        below 1.2e-38, which are no normal float32, may count as 0.
+
+        Floats as steps: one whose value is known and whole counts as that integer. A
+        fraction of a step, a traced float or an array of floats makes the arithmetic
+        floating, exact up to step 2**24 in float32.
+
+        ``gamma``: Python and NumPy numbers keep their 53 bits. A traced float32 has 24:
+        0.99994 is then off by up to 3e-8, and ``gamma ** step`` by up to 2e-4.
+
+        ``scale_fn`` is given whole numbers as floats of the type of the rate: in
+        float32 exact up to 2**24, 16,777,216, and rounded beyond. It is traced under
+        ``jit``, and runs eagerly in an eager call.
+
+        The rate is never weakly typed, and Python numbers never ask for float64. Its
+        slope at a corner is that of the rising side.
 
     References:
         Leslie N. Smith, "Cyclical Learning Rates for Training Neural Networks", 2017,

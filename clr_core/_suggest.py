@@ -9,11 +9,8 @@ from clr_core._words import Rule, check_word
 def suggest_lr(lrs: Vector, losses: Vector, rule: Rule = "valley") -> jax.Array:
     """Returns the learning rate that a rule reads from a range test's curve.
 
-    The losses may come from any trainer. What follows the first loss that is not
-    finite is left out; a running median of five takes out spikes, a mean over a tenth
-    of the points takes out noise, and the curve is measured by its fall: 1 at its
-    start, 0 at its lowest point. Its start is the middle loss of the first third of the
-    points before the lowest. Slopes are taken in the log of the rate.
+    It is for training at one rate; ``suggest_bounds`` reads the two of a cycle. Rates
+    and losses may come from any trainer whose rate rose while it trained.
 
     ========= ==================================== ================================
     rule      suggests                             fails when
@@ -34,8 +31,9 @@ def suggest_lr(lrs: Vector, losses: Vector, rule: Rule = "valley") -> jax.Array:
 
     Args:
         lrs: the rates, a vector, positive and strictly increasing.
-        losses: the loss at each rate, a vector of the same length.
-        rule: one of the names above. Every rule needs at least 10 finite losses.
+        losses: the loss at each rate, a vector of the same length. What follows the
+            first that is not finite is left out; at least 10 must come before it.
+        rule: one of the names above; default ``"valley"``.
 
     Returns:
         A float32 scalar. Where values cannot be checked, under ``jit`` and ``vmap``, it
@@ -54,6 +52,16 @@ def suggest_lr(lrs: Vector, losses: Vector, rule: Rule = "valley") -> jax.Array:
         >>> losses += [0.5, 1, 2, 4, 8, 16]
         >>> float(suggest_lr(lrs, losses))
         0.0078125
+        >>> float(suggest_lr(lrs, losses, "steep"))
+        0.015625
+
+    Notes:
+        A running median of five losses takes out spikes, a mean over a tenth of the
+        points takes out noise. The curve is then measured by its fall: 1 at its start,
+        0 at its lowest point. Its start is the lower quartile of the first fifth of the
+        points, or of the first third of those before the lowest if they are fewer, so
+        that a few high losses at first do not count. Slopes are taken in the log of the
+        rate.
     """
     read = reading("suggest_lr", lrs, losses)
     check_word("suggest_lr", "rule", rule, Rule)
@@ -66,24 +74,9 @@ def suggest_bounds(lrs: Vector, losses: Vector) -> tuple[jax.Array, jax.Array]:
         base_lr = the last rate before a tenth of the fall is done, at most max_lr / 4
         max_lr  = half the rate from which the loss would grow
 
-    The loss stops falling where it last is within a tenth of the fall above its lowest.
-    From there on, where one step multiplies the loss by r, plain gradient descent on a
-    quadratic of curvature L has (1 - lr L)**2 = r; so it grows from the rate
-    2 lr / (1 + sqrt(r)) = 2 / L on, and the smallest such rate counts. A loss that
-    still falls at the end gives half the last rate: a wider test would give more.
-
-    It fails when the loss falls and rises again within a few points, and on a loss
-    without noise tested in several hundred steps: the steep directions are then solved
-    to the last bit, and the loss has nothing to grow from. Noise makes max_lr smaller.
-
-    With momentum m a loss swings, which is no rise once it has come back. That takes
-    some 20 / (1 - m) steps: in so many max_lr is about a third of the stable
-    2 (1 + m) / L, in half of them it may be a hundredth. Adam grows by other formulas:
-    for it max_lr was between a hundredth and one and a half of the largest stable rate.
-
-    Give both to ``clr_schedule`` with a step_size, half a cycle, of 2 to 8 epochs, at
-    most 10; train for three cycles or more, and stop at the end of one, where the rate
-    is back at base_lr and the accuracy peaks.
+    Give both to ``clr_schedule`` with a step_size, half a cycle, of 2 to 10 epochs.
+    Train for three cycles or more, and stop at the end of one, where the rate is back
+    at base_lr and the accuracy peaks.
 
     Args:
         lrs: the rates, a vector, positive and strictly increasing.
@@ -107,6 +100,24 @@ def suggest_bounds(lrs: Vector, losses: Vector) -> tuple[jax.Array, jax.Array]:
         0.001953125
         >>> 0.0625 < float(max_lr) < 0.125
         True
+
+    Notes:
+        max_lr is read behind the fall, from where the loss last is within a tenth of
+        the fall above its lowest. Where one step multiplies the loss by r there, plain
+        gradient descent on a quadratic of curvature L has (1 - lr L)**2 = r. So the
+        loss grows from the rate 2 lr / (1 + sqrt(r)) = 2 / L on, and the smallest such
+        rate counts. A loss that still falls at the end gives half the last rate: a
+        wider test would give more. Noise makes max_lr smaller.
+
+        With momentum m a loss swings, which is no rise once it has come back. That
+        takes some 20 / (1 - m) steps: in so many max_lr is about a third of the stable
+        2 (1 + m) / L, in half of them it may be a hundredth. Adam grows by other
+        formulas: for it max_lr was between a hundredth and one and a half of the
+        largest stable rate.
+
+        It fails when the loss falls and rises again within a few points. It also fails
+        on a loss without noise that is tested in several hundred steps: the steep
+        directions are then solved to the last bit, and nothing is left to grow.
 
     References:
         Smith, 2015, https://arxiv.org/abs/1506.01186, section 3.3.

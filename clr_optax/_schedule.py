@@ -24,9 +24,19 @@ def clr_schedule(
 ) -> CyclicalSchedule:
     """Returns the cyclical learning rate as an ``optax.Schedule``.
 
-    ``schedule(count)`` is ``clr_core.clr(count, base_lr, max_lr, step_size, ...)``:
-    see there for the formula. The arguments are checked here, once. The schedule is a
-    value: it has no state, and resuming is calling it with the next count.
+    Give it to an optimizer of Optax in place of a number. The optimizer counts its
+    updates, and the rate rises and falls with the count.
+
+    >>> import optax
+    >>> from clr_optax import clr_schedule
+    >>> schedule = clr_schedule(0.0, 1.0, step_size=4)
+    >>> [float(schedule(count)) for count in range(6)]
+    [0.0, 0.25, 0.5, 0.75, 1.0, 0.75]
+    >>> optimizer = optax.sgd(schedule)
+
+    ``schedule(count)`` is ``clr_core.clr(count, base_lr, max_lr, step_size, ...)``: see
+    there for the formula. The arguments are checked here, once. The schedule is a
+    value without a state; resuming is calling it with the next count:
 
     * It equals, and hashes like, every schedule built from the same numbers.
     * ``repr`` prints the call that builds it again.
@@ -35,27 +45,24 @@ def clr_schedule(
     * It can be pickled if its ``scale_fn`` can be imported by name; cloudpickle and
       dill store any function.
 
-    Numbers, NumPy's and JAX's too, are checked and kept as Python numbers, so that the
-    rate is float32; only what is float64 under x64 stays so, and makes the rate
-    float64. Arrays of several numbers and tracers are kept as they are and not
-    checked; two schedules that hold one are equal if it is the same object, since the
-    value of a tracer cannot be compared.
-
     Args:
         base_lr: the rate at the ends of a cycle, 0 or more.
         max_lr: the rate at the middle of a cycle, ``base_lr`` or more. For a value that
             starts high and dips, see ``momentum_schedule``.
-        step_size: the number of steps in HALF a cycle, the rising half: 1 or more, and
-            a whole cycle less than 2**31. The papers advise 2 to 10 epochs' worth.
-        step_size_down: the number of steps in the falling half; default ``step_size``.
-        mode: ``"triangular"``, ``"triangular2"`` or ``"exp_range"``.
-        gamma: the factor per step of ``"exp_range"``, in (0, 1].
+        step_size: the number of updates in HALF a cycle, the rising half: 1 or more,
+            and a whole cycle less than 2**31. The papers advise 2 to 10 epochs' worth.
+        step_size_down: those in the falling half; default ``step_size``.
+        mode: how the amplitude changes. ``"triangular"``, the default, keeps it,
+            ``"triangular2"`` halves it after every cycle, ``"exp_range"`` multiplies it
+            by ``gamma`` at every update.
+        gamma: the factor of ``"exp_range"``, in (0, 1]; default 1.
         scale_fn: takes the place of ``mode``: maps the cycle (from 1) or the step to a
             factor of the amplitude, in ``jax.numpy``. It is given whole numbers as
             floats, exact up to 2**24. As text, ``"module:name"``.
-        scale_mode: what ``scale_fn`` is given: ``"cycle"`` or ``"iterations"``.
-        anneal: ``"linear"``, or ``"cosine"``: each half rises and falls as half a
-            cosine between the same ends.
+        scale_mode: what ``scale_fn`` is given: ``"cycle"``, the default, or
+            ``"iterations"``, the step.
+        anneal: ``"linear"``, the default, or ``"cosine"``: each half rises and falls as
+            half a cosine.
 
     Returns:
         A callable that maps the count of updates done, any shape, to the rate: a
@@ -67,15 +74,9 @@ def clr_schedule(
             arguments contradict each other.
 
     Examples:
-        >>> import json, jax.numpy as jnp, optax
-        >>> from clr_optax import clr_schedule
-        >>> schedule = clr_schedule(0.0, 1.0, step_size=4)
-        >>> [float(schedule(count)) for count in range(6)]
-        [0.0, 0.25, 0.5, 0.75, 1.0, 0.75]
-        >>> optimizer = optax.sgd(schedule)
-
         With ``inject_hyperparams``, the optimizer's state tells the current rate:
 
+        >>> import json, jax.numpy as jnp
         >>> optimizer = optax.inject_hyperparams(optax.sgd)(learning_rate=schedule)
         >>> params = jnp.ones(3)
         >>> state = optimizer.init(params)
@@ -92,11 +93,12 @@ def clr_schedule(
         >>> clr_schedule(**json.loads(json.dumps(schedule.config()))) == schedule
         True
 
-        Half a cosine up, half a cosine down:
+    Notes:
+        Numbers, NumPy's and JAX's too, are kept as Python numbers, so that the rate is
+        float32. Only what is float64 under x64 stays so, and makes the rate float64.
 
-        >>> schedule = clr_schedule(0.0, 1.0, step_size=4, anneal="cosine")
-        >>> [float(schedule(count)) for count in (0, 2, 4, 6, 8)]
-        [0.0, 0.5, 1.0, 0.5, 0.0]
+        Arrays of several numbers and tracers are kept as they are, and not checked. Two
+        schedules that hold one are equal if it is the same object.
 
     References:
         Leslie N. Smith, "Cyclical Learning Rates for Training Neural Networks", 2017,
@@ -133,12 +135,12 @@ def momentum_schedule(
 ) -> CyclicalSchedule:
     """Returns a momentum that falls while the learning rate rises.
 
-    The mirror image of ``clr_schedule``, with the same height ``h`` and scale ``s``::
+    It starts at ``max_momentum``, and is ``base_momentum`` where the rate of a
+    ``clr_schedule`` of the same shape peaks. For Adam, it is a schedule for ``b1``.
 
         momentum = max_momentum - (max_momentum - base_momentum) * h * s
 
-    It starts at ``max_momentum`` and is ``base_momentum`` where the rate peaks. For
-    Adam, it is a schedule for ``b1``.
+    with the height ``h`` and the scale ``s`` of ``clr_core.clr``.
 
     Args:
         base_momentum: the momentum at the middle of a cycle, 0 or more.

@@ -17,20 +17,22 @@ if TYPE_CHECKING:
 
 
 class RangeTest(NamedTuple):
-    """The curve of a range test, a pytree; after its stop there is NaN.
+    """The curve of a range test: rates and losses, which it reads and draws.
 
-    Under ``vmap`` it holds several curves, with leading axes. A curve that another
-    trainer measured is read and drawn by the same means: lrs and losses are enough,
-    and of accuracies the losses are ``1 - accuracy``.
+    ``lr_range_test`` returns it. A curve that another trainer measured is read and
+    drawn by the same means: ``RangeTest(lrs, losses)`` is enough, and of accuracies the
+    losses are ``1 - accuracy``.
 
     Attributes:
         lrs: the rates, shape (num_steps,), from min_lr to max_lr, both exact.
-        losses: the loss before the step at each rate.
-        smoothed: the running mean of the losses that decided the stop, or None.
-        num_finite: how many losses there are before the stop, or None.
+        losses: the loss before the step at each rate, NaN after the stop.
+        smoothed: the running mean of the losses over a twentieth of them, or None.
+        num_finite: how many losses were measured before the NaN, or None.
         aux: the loss's auxiliary output of each step, stacked, or None; with
             accumulate=k a second axis counts the k batches of a step. After the stop
             NaN, and zero where a dtype has no NaN.
+
+    It is a pytree. Under ``vmap`` it holds several curves, with leading axes.
 
     Examples:
         >>> import numpy as np
@@ -40,13 +42,15 @@ class RangeTest(NamedTuple):
         >>> test = RangeTest(lrs, losses)
         >>> test.suggest("valley")
         0.0078125
+        >>> test.reservations()
+        ('few points: fewer than 10 make the fall',)
 
         Rates and losses are the curve, and one file keeps them exactly:
 
         >>> import io
-        >>> file = io.BytesIO()  # or the name of a file
+        >>> file = io.BytesIO()  # or "curve.npz"
         >>> np.savez(file, lrs=test.lrs, losses=test.losses)
-        >>> _ = file.seek(0)
+        >>> _ = file.seek(0)  # not with a name
         >>> RangeTest(**np.load(file)).bounds() == test.bounds()
         True
     """
@@ -60,7 +64,8 @@ class RangeTest(NamedTuple):
     def bounds(self) -> tuple[float, float]:
         """Returns (base_lr, max_lr), as ``suggest_bounds`` reads them from the curve.
 
-        Of several curves they are the medians over those that can be read.
+        They are what ``clr_schedule`` takes. Of several curves they are the medians
+        over those that can be read.
 
         Raises:
             TypeError: values are not known, under ``jit`` and ``vmap``.

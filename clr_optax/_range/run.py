@@ -39,21 +39,29 @@ def lr_range_test(
 ) -> RangeTest:
     """Returns the loss of each step of a short training whose rate rises all the way.
 
-        rate(i) = min_lr * (max_lr / min_lr) ** (i / (num_steps - 1))   "exponential"
-        rate(i) = min_lr + (max_lr - min_lr) * i / (num_steps - 1)      "linear"
+    Run it before you train, to find the bounds of a cycle: ``bounds()`` of the result
+    are base_lr and max_lr, ``plot()`` draws the losses. Nothing that is given is
+    changed.
 
-    ``bounds()`` and ``suggest()`` read the curve, ``plot()`` draws it.
+    >>> import jax, jax.numpy as jnp, optax
+    >>> from clr_optax import clr_schedule, lr_range_test
+    >>> def loss_fn(params, batch):
+    ...     return jnp.sum((params - batch) ** 2)  # diverges above a rate of 1
+    >>> batches = jnp.zeros((1, 3))  # stacked: one batch of three numbers
+    >>> test = lr_range_test(loss_fn, jnp.ones(3), batches, min_lr=1e-4)
+    >>> test
+    RangeTest(96 losses, rates 0.0001 to 10; bounds 0.00327 to 0.5)
+    >>> schedule = clr_schedule(*test.bounds(), step_size=2000)
 
-    The test stops at a loss that is not finite, and where the running mean of the
-    losses rises above stop_factor times its best value. From there on the rate is 0,
-    the losses are left out, and no batch is asked for any more.
+    The rates, for i from 0 to num_steps - 1::
 
-    Nothing that was given is changed: there is one copy of params and state, and it is
-    donated from step to step. Arrays that are sharded over devices stay as they are,
-    and the optimizer's state follows them. Under ``vmap`` over params, key, stacked
-    batches, or a number in the optimizer, it gives a curve for each. A second call with
-    the same functions and shapes compiles nothing, whatever the bounds; so loss_fn and
-    optimizer must be pure, and a lambda that is written anew is compiled anew.
+        min_lr * (max_lr / min_lr) ** (i / (num_steps - 1))   "exponential"
+        min_lr + (max_lr - min_lr) * i / (num_steps - 1)      "linear"
+
+    The test stops at a loss that is not finite. After the first tenth of the steps it
+    also stops where the running mean of the losses has risen above stop_factor times
+    its best value. The losses after the stop are NaN, the rate is 0, and an iterable is
+    asked for at most eight more batches.
 
     Args:
         loss_fn: ``loss_fn(params, batch)`` to a scalar loss; with state
@@ -62,33 +70,38 @@ def lr_range_test(
             It may close over arrays.
         params: a pytree of floating-point arrays: what is trained.
         batches: one of three:
-            - arrays of shapes (num_batches, batch_size, ...), stacked, or a pytree of
-              them; step i uses batch i modulo their number. What looks like one batch
-              or a whole data set is refused: arrays that differ in their first two
-              axes, floats of two axes, or more batches than there are steps.
             - a list of batches, a loader, a generator, any iterable of pytrees of
               arrays. Two batches are in memory at a time, more only of small ones. An
               iterable that can be started again is. A batch of another shape is
               compiled for anew.
+            - arrays of shapes (num_batches, batch_size, ...), stacked, or a pytree of
+              them; step i uses batch i modulo their number. What looks like one batch
+              or a whole data set is refused: arrays that differ in their first two
+              axes, only floats of two axes, or more of equal shapes than there are
+              steps. One batch x is x[None].
             - None for a loss_fn that needs no batches: it is given None.
         state: a pytree of arrays of any dtype that loss_fn hands on to the next batch,
-            such as the statistics of batch normalisation.
-        min_lr: the first rate, a positive number.
-        max_lr: the last rate, above min_lr.
-        num_steps: how many rates are tried, 2 to 1,000,000. Suggestions need 10.
-        spacing: "exponential", or "linear" as Smith has it.
-        optimizer: from a schedule to an Optax transformation: ``optax.sgd``,
-            ``optax.adamw``, ``functools.partial(optax.sgd, momentum=0.9)``. Its update
-            is given value, grad, value_fn and grad_fn if it takes them.
-        accumulate: how many batches make a step: one rate, one update by the mean of
-            their gradients, one point of the curve, the mean of their losses.
-        stop_factor: how many times the best loss is too much, or None to stop only at
-            a loss that is not finite.
-        key: a random key; batch i gets ``jax.random.fold_in(key, i)``.
-        has_aux: whether loss_fn returns an aux, a pytree of arrays, as well.
+            such as the statistics of batch normalisation. Default None: there is none.
+        min_lr: the first rate, 1e-30 or more; default 1e-6.
+        max_lr: the last rate, above min_lr; default 10.
+        num_steps: how many rates are tried, 2 to 1,000,000; default 100. Bounds and
+            suggestions need 10.
+        spacing: "exponential", the default, or "linear" as Smith has it.
+        optimizer: from a schedule to an Optax transformation: ``optax.sgd``, the
+            default, ``optax.adamw``, ``functools.partial(optax.sgd, momentum=0.9)``.
+            Its update is given value, grad, value_fn and grad_fn if it takes them.
+        accumulate: how many batches make a step; default 1. A step has one rate, one
+            update by the mean of their gradients, and the mean of their losses as its
+            point of the curve.
+        stop_factor: how many times the best loss is too much, above 1; default 4. None
+            stops only at a loss that is not finite.
+        key: a random key; batch i gets ``jax.random.fold_in(key, i)``. Default None:
+            loss_fn gets no key.
+        has_aux: whether loss_fn returns an aux, a pytree of arrays, as well; default
+            False.
 
     Returns:
-        A ``RangeTest``.
+        A ``RangeTest``, of the losses before each step.
 
     Raises:
         TypeError: an argument of the wrong kind; a loss_fn that does not return what
@@ -99,36 +112,37 @@ def lr_range_test(
             wrong shapes, or fewer batches than the test needs.
 
     Examples:
-        >>> import jax, jax.numpy as jnp, optax
-        >>> def loss_fn(params, batch):
-        ...     return 4 * jnp.sum((params - batch) ** 2)  # diverges above 2 / 8
-        >>> test = lr_range_test(loss_fn, jnp.ones(3), jnp.zeros((1, 3)), min_lr=1e-4)
-        >>> base_lr, max_lr = test.bounds()
-        >>> 0.0625 < max_lr < 0.25
-        True
-
-        Batches from a loader, and a state that counts them:
+        Batches from a generator, and a state that counts them:
 
         >>> def counting(params, state, batch):
         ...     return loss_fn(params, batch), {"seen": state["seen"] + 1}
-        >>> test = lr_range_test(
-        ...     counting,
-        ...     jnp.ones(3),
-        ...     (jnp.zeros(3) for _ in range(100)),
-        ...     state={"seen": 0},
-        ...     min_lr=1e-4,
+        >>> loader = (jnp.zeros(3) for _ in range(100))
+        >>> state = {"seen": 0}
+        >>> again = lr_range_test(
+        ...     counting, jnp.ones(3), loader, state=state, min_lr=1e-4
         ... )
-        >>> test.bounds() == (base_lr, max_lr)
+        >>> again.bounds() == test.bounds()
         True
 
-        Three weight decays in one program:
+        Three weight decays in one program, a curve for each:
 
         >>> def with_decay(weight_decay):
         ...     optimizer = lambda rate: optax.adamw(rate, weight_decay=weight_decay)
-        ...     batches = jnp.zeros((1, 3))
         ...     return lr_range_test(loss_fn, jnp.ones(3), batches, optimizer=optimizer)
         >>> jax.vmap(with_decay)(jnp.array([0.0, 0.1, 1.0])).losses.shape
         (3, 100)
+
+    Notes:
+        There is one copy of params and state, which is donated from step to step.
+        Arrays that are sharded over devices stay as they are, and the optimizer's state
+        follows them.
+
+        Under ``vmap`` over params, key, stacked batches, or a number in the optimizer,
+        it gives a curve for each.
+
+        A second call with the same functions and shapes compiles nothing, whatever the
+        bounds. So loss_fn and optimizer must be pure, and a lambda that is written anew
+        is compiled anew.
 
     References:
         Smith, 2015, https://arxiv.org/abs/1506.01186, section 3.3.

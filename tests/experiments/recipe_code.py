@@ -34,7 +34,7 @@ def check_output(printed: str, heading: str, block: int = 0, rtol: float = 1e-5)
     lines = blocks(heading, "text")[block].strip().splitlines()
     shown = re.split(NUMBER, "\n".join(lines))
     found = re.split(NUMBER, "\n".join(printed.splitlines()[: len(lines)]))
-    assert found[::2] == shown[::2]
+    assert found[::2] == shown[::2], printed
     numbers = [list(map(float, parts[1::2])) for parts in (found, shown)]
     np.testing.assert_allclose(*numbers, rtol=rtol)
 

@@ -5,28 +5,31 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from recipe_code import FILE, code_of, line, run
+from recipe_code import FILE, check_output, code_of, line, run
 
 TEXT = FILE.read_text()
 HEADINGS = re.findall(r"^## (.*)$", TEXT, re.MULTILINE)
+INDEX, *SECTIONS = TEXT.split("\n## ")
+
+
+def anchor(heading: str) -> str:
+    """Returns the link to a heading, as GitHub makes it."""
+    return "#" + re.sub(r"[^a-z0-9 -]", "", heading.lower()).replace(" ", "-")
 
 
 @pytest.mark.parametrize("heading", HEADINGS)
 def test_recipes_are_listed_and_run(heading):
-    anchor = re.sub(r"[^a-z0-9 -]", "", heading.lower()).replace(" ", "-")
-    assert f"](#{anchor})" in TEXT.split("\n## ")[0]
+    assert f"]({anchor(heading)})" in INDEX
     tests = [file.read_text() for file in Path(__file__).parent.glob("test_*.py")]
     assert any(f'"{heading}"' in test or f'"## {heading}"' in test for test in tests)
 
 
 def test_every_link_leads_somewhere():
-    anchors = {
-        re.sub(r"[^a-z0-9 -]", "", h.lower()).replace(" ", "-") for h in HEADINGS
-    }
+    anchors = set(map(anchor, re.findall("^##+ (.*)$", TEXT, re.MULTILINE)))
     targets = re.findall(r"\]\((.*?)\)", TEXT)
     assert len(targets) > 20
     for target in targets:
-        assert target[1:] in anchors or (FILE.parent / target).is_file(), target
+        assert target in anchors or (FILE.parent / target).is_file(), target
 
 
 @pytest.mark.parametrize("heading", HEADINGS[:-1])
@@ -35,6 +38,32 @@ def test_no_block_takes_more_than_12_lines(heading):
         lines = [text for text in block.splitlines() if text.strip()]
         own = [text for text in lines if not re.match("(import|from) ", text)]
         assert len(own) <= 12
+
+
+@pytest.mark.parametrize("section", SECTIONS[:-1], ids=HEADINGS[:-1])
+def test_every_recipe_has_its_output_or_its_picture(section):
+    assert "```text\n" in section or "\n![" in section
+
+
+def test_no_line_repeats_another():
+    """Imports do, since every recipe is run by itself."""
+    blocks = "".join(block for name in HEADINGS[:-1] for block in code_of(name))
+    lines = [text.strip() for text in blocks.splitlines() if text.strip()]
+    own = [text for text in lines if not re.match("(import|from) ", text)]
+    prose = re.sub(r"```.*?```", "", "\n".join(SECTIONS[:-1]), flags=re.DOTALL)
+    sentences = re.split(r"(?<=[.:])\s+", " ".join(prose.split()))
+    for texts in own, sentences:
+        assert len(texts) > 40
+        assert sorted(texts) == sorted(set(texts))
+
+
+@pytest.mark.parametrize("table", [0, 1], ids=["framework", "question"])
+def test_a_table_lists_its_recipes_in_their_order(table):
+    anchors = [*map(anchor, HEADINGS)]
+    rows = re.findall(r"(?:^\|.*\n)+", INDEX + "\n", re.MULTILINE)[table].splitlines()
+    places = [anchors.index(re.findall(r"\((#.*?)\)", row)[-1]) for row in rows[2:]]
+    assert len(places) > 8
+    assert places == sorted(places)
 
 
 def descend(weights, x, y) -> np.ndarray:
@@ -47,8 +76,9 @@ def descend(weights, x, y) -> np.ndarray:
 
 
 @pytest.mark.parametrize("recipe", ["NumPy", "JAX without Optax"])
-def test_no_framework_is_needed(recipe):
+def test_no_framework_is_needed(recipe, capsys):
     x, y = line()
     (code,) = code_of(recipe)
     weights = run(code, x=x, y=y)["weights"]
+    check_output(capsys.readouterr().out, recipe, rtol=1e-2)
     np.testing.assert_allclose(weights, descend(np.zeros(3), x, y), rtol=1e-5)

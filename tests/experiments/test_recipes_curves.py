@@ -16,6 +16,7 @@ from clr_optax import lr_range_test
 X, Y = line(256)
 STACKED = {"x": split(X), "y": split(Y)}
 BATCHES = batches_of(**STACKED)
+SCALED = [jax.tree.map(lambda rows: rows / 0.3, batch) for batch in BATCHES]
 PARAMS = {"w": jnp.zeros(3)}
 
 
@@ -55,12 +56,11 @@ def check(test, losses):
 def test_plain_parameters(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (code,) = code_of("The LR range test")
-    scaled = [jax.tree.map(lambda rows: rows / 0.3, batch) for batch in BATCHES]
-    names = run(code, params=PARAMS, batches=scaled, steps_per_epoch=4)
+    names = run(code, params=PARAMS, batches=SCALED, steps_per_epoch=4)
     test = names["test"]
     check_output(capsys.readouterr().out, "The LR range test", rtol=0.2)
     sgd = optax.sgd(lambda count: test.lrs[count])
-    check(test, losses_by_hand(sgd, test.lrs, batches=scaled))
+    check(test, losses_by_hand(sgd, test.lrs, batches=SCALED))
     base_lr, max_lr = test.bounds()
     rates = names["schedule"](np.array([0, 16, 32]))
     np.testing.assert_allclose(rates, [base_lr, max_lr, base_lr], rtol=1e-6)
@@ -146,7 +146,7 @@ def test_weight_decays_beside_the_rate():
     ]
 
 
-def test_groups_are_tested_with_one_rate():
+def test_groups_are_tested_with_one_rate(capsys):
     params = {"encoder": jnp.zeros(3), "head": jnp.zeros(3)}
 
     def loss_fn(params, batch):
@@ -154,8 +154,9 @@ def test_groups_are_tested_with_one_rate():
         return jnp.mean((outputs - batch["y"]) ** 2)
 
     _, code = code_of("Groups of parameters")
-    names = {"optax": optax, "loss_fn": loss_fn, "params": params, "batches": BATCHES}
+    names = {"optax": optax, "loss_fn": loss_fn, "params": params, "batches": SCALED}
     names = run(code, labels={"encoder": "encoder", "head": "head"}, **names)
+    check_output(capsys.readouterr().out, "Groups of parameters", 1, rtol=0.2)
     test = names["test"]
 
     def own(updates, state, params=None):
@@ -164,6 +165,6 @@ def test_groups_are_tested_with_one_rate():
         return jax.tree.map(lambda update: -rate * update, slow), state + 1
 
     optimizer = optax.GradientTransformation(lambda params: jnp.zeros((), int), own)
-    check(test, losses_by_hand(optimizer, test.lrs, params, loss_fn))
+    check(test, losses_by_hand(optimizer, test.lrs, params, loss_fn, SCALED))
     base_lr, max_lr = suggest_bounds(test.lrs, test.losses)
     assert 1e-6 < base_lr < max_lr < 10

@@ -11,6 +11,7 @@ from flax.training import train_state
 from recipe_code import (
     batches_of,
     check_curve,
+    check_output,
     check_same,
     code_of,
     line,
@@ -56,7 +57,7 @@ def nnx_loop(rates, batches):
 
 
 @needs("grain")
-def test_nnx_with_dropout_over_a_grain_loader():
+def test_nnx_with_dropout_over_a_grain_loader(capsys):
     import grain
 
     rows = [{"x": x, "y": y} for x, y in zip(X, Y, strict=True)]
@@ -64,6 +65,7 @@ def test_nnx_with_dropout_over_a_grain_loader():
     model = NNXNet()
     find, train = code_of("Flax NNX")
     names = run(find, model=model, grain_loader=loader, steps_per_epoch=4)
+    check_output(capsys.readouterr().out, "Flax NNX", rtol=0.2)
     check_same(
         nnx.state(model, nnx.Not(nnx.RngState)),
         nnx.state(NNXNet(), nnx.Not(nnx.RngState)),
@@ -119,7 +121,7 @@ def linen_loop(state, number, batches):
     return losses, state
 
 
-def test_linen_train_state_over_an_iterator():
+def test_linen_train_state_over_an_iterator(capsys):
     net, labels = LinenNet(), np.argmax(X, axis=1)
     batches = batches_of(image=split(X), label=split(labels))
     variables = net.init(jax.random.key(1), X, train=False)
@@ -132,6 +134,7 @@ def test_linen_train_state_over_an_iterator():
     (code,) = code_of("Flax Linen")
     start = state_at([0.1])
     names = run(code, state=start, batches=cycle(batches), steps_per_epoch=4)
+    check_output(capsys.readouterr().out, "Flax Linen", rtol=0.2)
     losses, _ = linen_loop(state_at(names["test"].lrs), 75, batches)
     rates = check_curve(names["test"], losses)
     _, trained = linen_loop(names["state"], len(rates), batches)

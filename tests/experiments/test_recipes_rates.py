@@ -50,9 +50,10 @@ def test_cycles_follow_a_warm_up(capsys):
     assert float(schedule(2500)) == np.float32(1e-2)
 
 
-def test_groups_have_bounds_of_their_own():
+def test_groups_have_bounds_of_their_own(capsys):
     train, _ = code_of("Groups of parameters")
     optimizer = run(train)["optimizer"]
+    check_output(capsys.readouterr().out, "Groups of parameters")
     params = {"encoder": {"w": jnp.zeros(2)}, "head": jnp.zeros(3)}
     ones = {"encoder": {"w": jnp.ones(2)}, "head": jnp.ones(3)}
     state = optimizer.init(params)

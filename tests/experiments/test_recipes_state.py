@@ -8,6 +8,7 @@ import optax
 from recipe_code import (
     batches_of,
     check_curve,
+    check_output,
     check_same,
     code_of,
     line,
@@ -21,7 +22,7 @@ X, Y = line(256)
 
 @needs("equinox")
 @needs("torch")
-def test_equinox_with_state_over_a_pytorch_loader():
+def test_equinox_with_state_over_a_pytorch_loader(capsys):
     import equinox as eqx
     import torch
 
@@ -69,6 +70,7 @@ def test_equinox_with_state_over_a_pytorch_loader():
 
     find, train = code_of("Equinox")
     names = run(find, Model=Model, torch_loader=loader, steps_per_epoch=4)
+    check_output(capsys.readouterr().out, "Equinox", rtol=0.2)
     losses, _ = loop(names["test"].lrs[:75])
     rates = check_curve(names["test"], losses)
     names = run(train, **names)
@@ -79,7 +81,7 @@ def test_equinox_with_state_over_a_pytorch_loader():
 
 
 @needs("haiku")
-def test_haiku_with_state():
+def test_haiku_with_state(capsys):
     import haiku as hk
 
     def net(x):
@@ -118,6 +120,7 @@ def test_haiku_with_state():
 
     (code,) = code_of("Haiku")
     names = run(code, network=network, x=X, batches=batches, steps_per_epoch=4)
+    check_output(capsys.readouterr().out, "Haiku", rtol=0.2)
     losses, _ = loop(at(names["test"].lrs), 75)
     rates = check_curve(names["test"], losses)
     _, trained = loop(names["optimizer"], len(rates))

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from recipe_code import code_of, needs, run
+from recipe_code import check_output, code_of, needs, run
 
 from clr_optax import clr_schedule, momentum_schedule
 
@@ -59,6 +59,19 @@ def test_pytorch_has_the_rates_and_momenta_of_its_own_cyclic_lr(
         ours["after_batch"]()
         cyclic.step()
     np.testing.assert_allclose(here, there, rtol=1e-6, atol=0)
+
+
+@needs("torch")
+def test_pytorch_prints_its_rates_and_a_schedule_that_was_loaded(
+    torch_model, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    names = {"model": torch_model}
+    for code in code_of("PyTorch"):
+        names = run(code, **names)
+    rates, schedule = capsys.readouterr().out.splitlines()
+    check_output(rates, "PyTorch")
+    check_output(schedule, "PyTorch", 1, rtol=0)
 
 
 @needs("torch")
