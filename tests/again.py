@@ -1,9 +1,10 @@
 """Tests run once more, in a process with settings of its own."""
 
 import os
-import subprocess
 import sys
 from pathlib import Path
+
+import children
 
 FOLDER = Path(__file__).parent
 
@@ -11,7 +12,7 @@ FOLDER = Path(__file__).parent
 def run_again(*files, options=(), **settings):
     """Runs files of tests with JAX's settings in the environment; all must pass."""
     command = [sys.executable, "-m", "pytest", "-q", "-o", "addopts=", *options]
-    done = subprocess.run(
+    done = children.run(
         [*command, "-p", "no:cacheprovider", *(FOLDER / file for file in files)],
         cwd=FOLDER.parent,
         env=os.environ | settings,

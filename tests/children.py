@@ -1,6 +1,7 @@
 """Programs that tests start, and that end with the test that started them.
 
     process = children.start([sys.executable, "program.py"], stdout=subprocess.PIPE)
+    done = children.run([sys.executable, "program.py"], capture_output=True)
 
 A test that is cut off, by Ctrl-C, a time limit or the kernel, runs no clean-up; so on
 Linux the kernel is asked to kill the program when its parent dies, which an exec keeps.
@@ -18,8 +19,17 @@ PR_SET_PDEATHSIG = 1
 
 def start(command: list[Any], **options: Any) -> subprocess.Popen:
     """Returns the program, started by way of this file."""
-    through = [sys.executable, "-I", "-S", __file__, str(os.getpid())]
-    return subprocess.Popen([*through, *command], **options)
+    return subprocess.Popen([*through(), *command], **options)
+
+
+def run(command: list[Any], **options: Any) -> subprocess.CompletedProcess:
+    """Returns the program when it is done, like subprocess.run."""
+    return subprocess.run([*through(), *command], **options)
+
+
+def through() -> list[str]:
+    """Returns the start of a command that becomes the rest of it."""
+    return [sys.executable, "-I", "-S", __file__, str(os.getpid())]
 
 
 def main() -> None:

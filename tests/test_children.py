@@ -11,15 +11,16 @@ import pytest
 SLEEP = "import time; print('started', flush=True); time.sleep(60)"
 TEST = f"""
 import sys, children
-children.start([sys.executable, "-c", {SLEEP!r}]).wait()
+command = [sys.executable, "-c", {SLEEP!r}]
 """
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere no kernel offers this")
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_a_program_ends_with_the_test_that_started_it(end):
+@pytest.mark.parametrize("call", ["start(command).wait()", "run(command)"])
+def test_a_program_ends_with_the_test_that_started_it(call, end):
     with subprocess.Popen(
-        [sys.executable, "-c", TEST],
+        [sys.executable, "-c", f"{TEST}children.{call}"],
         cwd=Path(children.__file__).parent,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

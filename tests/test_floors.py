@@ -1,10 +1,10 @@
 """The house has three floors, and imports point down only."""
 
 import ast
-import subprocess
 import sys
 from pathlib import Path
 
+import children
 import pytest
 
 ROOT = Path(__file__).parent.parent
@@ -16,7 +16,7 @@ def loaded_by(package):
     code = (
         f"import {package}, sys; print(*{{name.split('.')[0] for name in sys.modules}})"
     )
-    done = subprocess.run(
+    done = children.run(
         [sys.executable, "-c", code],
         cwd=ROOT,
         capture_output=True,
@@ -42,7 +42,7 @@ def test_importing_does_not_load_pallas():
     """It takes longer than all else in `import clr_optax` beyond Optax."""
     code = "import clr_optax, sys; print(any('pallas' in m for m in sys.modules))"
     command = [sys.executable, "-c", code]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, check=True, text=True)
+    done = children.run(command, cwd=ROOT, capture_output=True, check=True, text=True)
     assert done.stdout == "False\n"
 
 
@@ -87,7 +87,7 @@ def test_importing_starts_no_device():
         "jax.config.update('jax_num_cpu_devices', 3);"  # raises after the start
         "assert jax.device_count('cpu') == 3"
     )
-    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+    children.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 
 @pytest.mark.parametrize(

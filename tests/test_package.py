@@ -1,13 +1,13 @@
 """What is published: the files of wheel and sdist, and the page made of the README."""
 
 import re
-import subprocess
 import sys
 import tarfile
 import zipfile
 from email import message_from_string
 from pathlib import Path
 
+import children
 import pytest
 
 import clr_core
@@ -21,7 +21,7 @@ def built(tmp_path_factory):
     """A folder with the wheel and the sdist."""
     folder = tmp_path_factory.mktemp("dist")
     build = [sys.executable, "-m", "hatchling", "build", "-d", folder]
-    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+    children.run(build, cwd=ROOT, check=True, capture_output=True)
     return folder
 
 

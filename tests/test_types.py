@@ -7,12 +7,12 @@ import importlib.util
 import json
 import re
 import shutil
-import subprocess
 import sys
 import sysconfig
 import venv
 from pathlib import Path
 
+import children
 import pytest
 
 import clr_core
@@ -116,11 +116,13 @@ def python(tmp_path_factory):
     """A Python that has the wheel, and for the rest this environment's packages."""
     folder = tmp_path_factory.mktemp("installed")
     build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", folder]
-    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+    children.run(build, cwd=ROOT, check=True, capture_output=True)
     venv.create(folder / "venv", symlinks=True)
     python = folder / "venv" / "bin" / "python"
     where = "import sysconfig; print(sysconfig.get_path('purelib'))"
-    found = subprocess.run([python, "-c", where], check=True, stdout=-1, text=True)
+    found = children.run(
+        [python, "-c", where], capture_output=True, check=True, text=True
+    )
     site = Path(found.stdout.strip())
     shutil.unpack_archive(next(folder.glob("*.whl")), site, "zip")
     (site / "rest.pth").write_text(sysconfig.get_path("purelib"))
@@ -151,7 +153,7 @@ def errors(command, folder, pattern):
     for name, text in (("program", PROGRAM), ("mistakes", MISTAKES)):
         (folder / f"{name}.py").write_text(text)
     files = ["program.py", "mistakes.py"]
-    done = subprocess.run(
+    done = children.run(
         [*command, *files], cwd=folder, capture_output=True, text=True, check=False
     )
     found = {"program": {}, "mistakes": {}}
@@ -174,7 +176,7 @@ def test_the_program_is_right_and_each_mistake_is_found(check, python, tmp_path)
 
 
 def test_the_program_runs(python, tmp_path):
-    subprocess.run([python, "-c", PROGRAM], cwd=tmp_path, check=True)
+    children.run([python, "-c", PROGRAM], cwd=tmp_path, check=True)
 
 
 @pytest.mark.parametrize("package", [clr_core, clr_optax])

@@ -5,9 +5,9 @@ import functools
 import io
 import os
 import pickle
-import subprocess
 import sys
 
+import children
 import pytest
 import yaml
 
@@ -40,7 +40,7 @@ def local():
 def load_elsewhere(stored, call="repr(schedule)"):
     """Returns what a fresh process prints about a schedule that it loads."""
     load = "import pickle, sys; schedule = pickle.load(sys.stdin.buffer)"
-    done = subprocess.run(
+    done = children.run(
         [sys.executable, "-c", f"{load}; print({call})"],
         input=stored,
         env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},

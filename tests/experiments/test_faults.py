@@ -9,7 +9,6 @@ import os
 import resource
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -223,11 +222,10 @@ def test_ctrl_c_ends_a_real_run_in_seconds(tmp_path, start_fashion):
 
 
 @pytest.mark.slow
-def test_kills_at_random_moments_change_nothing():
+def test_kills_at_random_moments_change_nothing(tmp_path):
     script = Path(__file__).with_name("kill_and_resume.py")
     command = [sys.executable, script, "--kills", "4"]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    process = children.start(command, text=True, **pipes)
-    printed, _ = process.communicate()
-    assert process.returncode == 0, printed
-    assert "bit-identical after 4 kills" in printed
+    environment = os.environ | {"TMPDIR": str(tmp_path)}
+    done = children.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "bit-identical after 4 kills" in done.stdout

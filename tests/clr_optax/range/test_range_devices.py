@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import children
 import pytest
 
 PROGRAM = Path(__file__).with_name("range_on_devices.py")
@@ -16,7 +17,7 @@ def start(devices, *arguments):
         "JAX_NUM_CPU_DEVICES": str(devices),
         "JAX_PLATFORMS": "cpu",
     }
-    return subprocess.Popen(
+    return children.start(
         [sys.executable, PROGRAM, *map(str, arguments)],
         env=environment,
         text=True,
