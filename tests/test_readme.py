@@ -86,18 +86,6 @@ def test_the_tutorials_table_is_that_of_the_results_file():
     assert f"{sums['CLR']:.1f} against {sums['SGD']:.1f}" in README
 
 
-def test_the_comparisons_table_is_that_of_the_results_file():
-    results = json.loads(
-        (RESULTS / "superconvergence/superconvergence.json").read_text()
-    )
-    assert results["settings"]["seeds"] == 5
-    for run in results["final"]:
-        last = np.array(run["val_accuracy"])[:, -1]
-        assert f" {last.mean():.4f} ± {last.std(ddof=1):.4f} |" in README, run["arm"]
-    for steps in results["tuning_steps"].values():
-        assert f"{steps:,}" in README
-
-
 def test_the_pictures_and_pages_it_links_to_exist():
     links = re.findall(r"\]\((?!http)([^)#]+)", README)
     assert len(links) > 4
