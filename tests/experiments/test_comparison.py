@@ -214,7 +214,7 @@ def test_the_short_table_is_that_of_the_longest_runs(training, run):
     untuned["figures"]["val_accuracy"] = [[0.5, 0.61], [0.5, 0.63]]
     table = tables.short(results).splitlines()
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in table]
-    assert cells[0][0] == "2 epochs"
+    assert cells[0][0] == "after 2 epochs"
     assert [line[0] for line in cells[2:]] == list(SCHEDULES)
     # others have 52 and 53 percent: 9 and 10 points ahead
     assert cells[2 + list(SCHEDULES).index("linear decay")] == [

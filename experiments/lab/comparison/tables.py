@@ -68,7 +68,7 @@ def short(results: Results) -> str:
         end, tuned = (accuracy(r)[:, -1] for r in (named(untuned, row["arm"]), row))
         gain = difference(end, baseline, 1)
         lines.append([row["arm"], mean_and_sd(end, 1), gain, mean_and_sd(tuned, 1)])
-    headings = [f"{longest} epochs", "range test", "less tuned cosine", "tuned"]
+    headings = [f"after {longest} epochs", "range test", "less tuned cosine", "tuned"]
     return markdown(headings, lines)
 
 
