@@ -2,8 +2,8 @@
 
     python experiments/comparison.py
 
-follows the protocol below and leaves comparison.json and four pictures in
-runs/comparison. More than an hour on two CPU cores; --resume goes on after a stop.
+follows the protocol below and leaves comparison.json, four pictures and a page of them
+in runs/comparison. More than an hour on two CPU cores; --resume goes on after a stop.
 """
 
 import argparse
@@ -20,6 +20,7 @@ from rich.console import Console
 from lab import LabError, devices
 from lab.comparison import protocol, tables
 from lab.comparison.hopes import found_in_landscape, hopes
+from lab.comparison.page import page
 from lab.comparison.parts import experiment, run_epochs
 from lab.comparison.pictures import draw_all
 from lab.comparison.protocol import SHORT, Settings, split
@@ -32,6 +33,7 @@ from lab.program import (
     portable,
     read_json,
     write_json,
+    write_text,
 )
 from lab.stages import Stages
 from lab.unfinished import not_finished
@@ -91,9 +93,10 @@ def finish(results: dict[str, Any], out: Path, console: Console) -> int:
     if any(part not in results for part in "ABCDE"):
         raise LabError(f"the run in {out} is not finished: go on with --resume")
     draw_all(results, out)
+    write_text(out / "README.md", page(results))
     for text in (tables.readme(results), found_in_landscape(results), hopes(results)):
         console.print(f"{text}\n")
-    console.print(f"comparison.json and four pictures are in {out}")
+    console.print(f"README.md, comparison.json and four pictures are in {out}")
     diverged = tables.diverged(results)
     for line in diverged:
         console.print(line)
@@ -107,7 +110,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         """examples:
   comparison.py              everything, as described above
   comparison.py --resume     go on after the last epoch of a run that was stopped
-  comparison.py --redraw     tables and pictures again, from comparison.json alone
+  comparison.py --redraw     page and pictures again, from comparison.json alone
   comparison.py --short      a taste: fewer epochs and seeds, a smaller landscape
 exit codes: 0 done, 1 an error, 2 wrong arguments, 3 an arm diverged, 130 Ctrl-C""",
     )

@@ -3,8 +3,9 @@
     python experiments/transformer.py
 
 trains a character-level transformer of half a million parameters on a text that comes
-with Python, as the protocol below has it, and leaves transformer.json and two pictures
-in runs/transformer. About 20 minutes on two CPU cores; --resume goes on after a stop.
+with Python, as the protocol below has it, and leaves transformer.json, two pictures
+and a page of them in runs/transformer. About 20 minutes on two CPU cores; --resume
+goes on after a stop.
 """
 
 import argparse
@@ -26,6 +27,7 @@ from clr_optax import lr_range_test
 from lab import LabError, devices, program
 from lab.transformer import protocol, tables
 from lab.transformer.network import Network
+from lab.transformer.page import page
 from lab.transformer.pictures import draw_all
 from lab.transformer.protocol import SHORT, Settings, final_arms, grid_arms
 from lab.transformer.text import Text, loader, read_text
@@ -127,8 +129,9 @@ def finish(results: Results, out: Path, console: Console) -> int:
     if not results.get("finished"):
         raise LabError(f"the run in {out} is not finished: go on with --resume")
     draw_all(results, out)
+    program.write_text(out / "README.md", page(results))
     console.print(f"{tables.readme(results)}\n\n{tables.choices(results)}")
-    console.print(f"transformer.json and two pictures are in {out}")
+    console.print(f"README.md, transformer.json and two pictures are in {out}")
     diverged = tables.diverged(results)
     for line in diverged:
         console.print(line)
@@ -142,7 +145,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         """examples:
   transformer.py              everything, as described above
   transformer.py --resume     go on after the last finished runs
-  transformer.py --redraw     table and pictures again, from transformer.json alone
+  transformer.py --redraw     page and pictures again, from transformer.json alone
   transformer.py --short      a taste: a small network and few steps
 exit codes: 0 done, 1 an error, 2 wrong arguments, 3 a run diverged, 130 Ctrl-C""",
     )

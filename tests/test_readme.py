@@ -10,7 +10,13 @@ from matplotlib import pyplot as plt
 from rich.console import Console
 
 from lab.benchmark.timing import formatted, page
+from lab.comparison import page as comparison_page
+from lab.comparison.hopes import lead, mean, regret, snapshot_gain
+from lab.comparison.schedules import BASELINE, FIXED
+from lab.comparison.tables import accuracy, cycle_ends, short
 from lab.history import History
+from lab.transformer import page as transformer_page
+from lab.transformer import tables as transformer_tables
 from lab.tutorial.tables import summary
 
 ROOT = Path(__file__).parents[1]
@@ -86,16 +92,72 @@ def test_the_tutorials_table_is_that_of_the_results_file():
     assert f"{sums['CLR']:.1f} against {sums['SGD']:.1f}" in README
 
 
-def test_the_comparisons_table_is_that_of_the_results_file():
-    results = json.loads(
-        (RESULTS / "superconvergence/superconvergence.json").read_text()
+def comparison_phrases(results):
+    """Returns what the README says of the comparison's figures, word for word."""
+    longest = results["settings"]["epochs"][-1]
+    rows = [row for row in results["A"] if row["epochs"] == longest]
+    untuned, tuned = (
+        {row["arm"]: mean(accuracy(row)[:, -1]) for row in part}
+        for part in (rows, results["B"])
     )
-    assert results["settings"]["seeds"] == 5
-    for run in results["final"]:
-        last = np.array(run["val_accuracy"])[:, -1]
-        assert f" {last.mean():.4f} ± {last.std(ddof=1):.4f} |" in README, run["arm"]
-    for steps in results["tuning_steps"].values():
-        assert f"{steps:,}" in README
+    triangle = untuned["CLR triangular, 1 cycle"]
+    peers = [row["arm"] for row in results["B"] if row["role"] != "cyclical"]
+    peer = max(peers, key=tuned.__getitem__)
+    steps = {row["arm"]: row["tuning_steps"] for row in results["B"]}
+    first, second, third = (lead(results, end) for end in cycle_ends(results))
+    pairs = np.size(results["E"]["accuracy"]) // results["settings"]["landscape_seeds"]
+    shape = untuned["CLR cosine, 1 cycle"] - triangle
+    return [
+        f"n={results['settings']['seeds']} paired seeds",
+        f"one range test ({rows[0]['tuning_steps']:,} steps)",
+        f"a grid ({steps[BASELINE]:,} steps)",
+        f"{peer}, tuned, ends {tuned[peer] - triangle:.1f} points above one triangle",
+        f"{triangle - tuned[BASELINE]:.1f} points above tuned cosine",
+        f"{triangle - tuned[FIXED]:.1f} above the best fixed rate",
+        f"{first:.1f} points after the first and {second:.1f} after the second",
+        f"At the end it is {-third:.1f} behind",
+        f"gains {snapshot_gain(results):.1f} points",
+        f"within {regret(results):.1f} points of the best of {pairs} pairs",
+        f"in place of lines change {shape:+.1f}",
+    ]
+
+
+def transformer_phrases(results):
+    """Returns the same of the transformer's."""
+    length = results["settings"]["lengths"][-1]
+    _, bound = transformer_tables.as_curves(results["range_test"]).bounds()
+    times = bound / transformer_tables.tuned_peak(results["runs"], length)
+    behind = {
+        row["arm"]: row["less_baseline"].mean
+        for row in transformer_tables.summary(results)
+        if row["length"] == length
+    }["CLR one cycle, b1 too"]
+    return [
+        f"reads {times:.0f} times the peak that a grid finds",
+        f"ends {behind:.3f} bits per character above tuned warm-up and cosine",
+    ]
+
+
+def test_when_to_use_it_holds_no_figure_but_those_of_the_results_files():
+    results, of_text = (
+        json.loads((RESULTS / name / f"{name}.json").read_text())
+        for name in ("comparison", "transformer")
+    )
+    _, _, section = prose().partition("## When to use it")
+    section, _, _ = section.partition("\n## ")
+    for held in (
+        short(results),
+        *comparison_phrases(results),
+        *transformer_phrases(of_text),
+    ):
+        assert held in section
+        section = section.replace(held, "")
+    assert not re.search(r"\d|TODO", section)
+    for name, whole in {
+        "comparison": comparison_page.page(results),
+        "transformer": transformer_page.page(of_text),
+    }.items():
+        assert (RESULTS / name / "README.md").read_text() == whole
 
 
 def test_the_pictures_and_pages_it_links_to_exist():

@@ -17,8 +17,8 @@ class Stages:
     """Trains a dictionary of arms a stage; a checkpoint after each epoch.
 
     `settings` are what the figures of all stages depend on. `seconds` is what each
-    stage has taken so far. Every `keep_every`-th checkpoint stays until the end. With
-    `planned`, the epochs of all runs of all stages, the time that is left is printed.
+    stage has taken so far. Every `keep_every`-th checkpoint stays until the end.
+    `planned` are the epochs of all runs of all stages, for the time that is left.
     """
 
     def __init__(
@@ -29,8 +29,8 @@ class Stages:
         console: Console,
         seconds: Mapping[str, float],
         *,
-        keep_every: int | None = None,
-        planned: int | None = None,
+        keep_every: int,
+        planned: int,
     ):
         self.folder, self.settings, self.batch_size = folder, settings, batch_size
         self.console, self.seconds = console, dict(seconds)
@@ -67,7 +67,8 @@ class Stages:
             best = max(runs.history.scores("val_accuracy").values())
             self.console.print(
                 f"{stage}: epoch {runs.history.epochs}/{epochs} of {count} runs, "
-                f"{epoch.seconds:.1f} s, best accuracy {best:.4f}{self._time_left()}"
+                f"{epoch.seconds:.1f} s, best accuracy {best:.4f}; "
+                f"about {self._minutes_left():.0f} min left"
             )
         return runs.history
 
@@ -80,15 +81,12 @@ class Stages:
 
     def _count_down(self, epochs: int, seconds: float | None = None) -> None:
         """Takes epochs of runs from what is left; what took no seconds was done."""
-        if self.left is not None:
-            self.left -= epochs
+        self.left -= epochs
         if seconds is not None:
             done, spent = self._pace
             self._pace = done + epochs, spent + seconds
 
-    def _time_left(self) -> str:
-        """How long what is left takes at the pace so far, if it is known."""
-        if self.left is None:
-            return ""
+    def _minutes_left(self) -> float:
+        """How long what is left takes at the pace so far."""
         done, spent = self._pace
-        return f"; about {self.left * spent / done / 60:.0f} min left"
+        return self.left * spent / done / 60

@@ -1,4 +1,4 @@
-"""Tables of paired runs, in Markdown, as programs print them and a README shows."""
+"""What programs print and pages show in Markdown: tables of paired runs, versions."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -36,6 +36,12 @@ def difference(values: ArrayLike, others: ArrayLike, digits: int) -> str:
 def named(rows: Sequence[dict[str, Any]], arm: str) -> dict[str, Any]:
     """The row of an arm."""
     return next(row for row in rows if row["arm"] == arm)
+
+
+def measured_with(environment: dict[str, Any]) -> str:
+    """A sentence of the versions and the device that figures come from."""
+    where = ", ".join(f"{name} {value}" for name, value in environment.items())
+    return f"Measured with {where}."
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:

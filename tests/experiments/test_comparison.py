@@ -112,7 +112,7 @@ def test_choices_see_validation_images_and_finals_the_test_images(training, run)
     assert set(results) >= {*"ABCDE", "bounds", "peaks", "protocol", "range_test"}
     assert [row["epochs"] for row in results["A"]] == [1] * 9 + [2] * 9
     assert [row["epochs"] for row in results["C"]] == [3] * 6
-    assert [p.name for p in run.out.iterdir()] == ["comparison.json"]
+    assert {p.name for p in run.out.iterdir()} == {"comparison.json", "README.md"}
 
 
 def test_the_program_says_how_much_it_will_train(training, run, capsys):
@@ -158,6 +158,11 @@ def test_redraw_trains_nothing(training, run, monkeypatch):
     names = ["accuracy", "anytime", "landscape", "range_test"]
     assert [path.stem for path in pictures] == names
     assert all(path.stat().st_size > 10_000 for path in pictures)
+    page = (run.out / "README.md").read_text()
+    assert all(f"]({path.name})" in page for path in pictures)
+    assert all(text in page for text in tables.schedules(results))
+    assert all(text in page for text in tables.anytime(results))
+    assert hopes(results) in page
 
 
 def test_a_diverged_arm_is_reported_and_stops_no_other(training, run, capsys):
@@ -197,6 +202,27 @@ def test_tables_pair_the_seeds(training, run):
     assert not lines[list(SCHEDULES).index("cosine decay")][-3].strip()
     assert {len(line) for line in lines} == {len(head)}
     assert "n=2 paired seeds" in caption
+
+
+def test_the_short_table_is_that_of_the_longest_runs(training, run):
+    _, results = run()
+    untuned = next(
+        row
+        for row in results["A"]
+        if (row["arm"], row["epochs"]) == ("linear decay", 2)
+    )
+    untuned["figures"]["val_accuracy"] = [[0.5, 0.61], [0.5, 0.63]]
+    table = tables.short(results).splitlines()
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in table]
+    assert cells[0][0] == "after 2 epochs"
+    assert [line[0] for line in cells[2:]] == list(SCHEDULES)
+    # others have 52 and 53 percent: 9 and 10 points ahead
+    assert cells[2 + list(SCHEDULES).index("linear decay")] == [
+        "linear decay",
+        "62.0 ± 1.4",
+        "+9.5 ± 6.4",
+        "52.5 ± 0.7",
+    ]
 
 
 def test_the_hopes_are_held_against_the_figures(training, run):

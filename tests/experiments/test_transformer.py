@@ -49,6 +49,7 @@ def test_a_short_run_is_stopped_and_gone_on_with(stopped_and_resumed):
     assert len(runs) == SHORT.runs
     assert {p.name for p in out.iterdir()} == {
         "transformer.json",
+        "README.md",
         "range_test.png",
         "loss.png",
     }
@@ -131,6 +132,9 @@ def test_the_tuned_peak_is_the_grid_s_best_that_did_not_diverge(
 def test_the_table_has_a_line_for_each_arm(without_training, tmp_path):
     _, results = run(tmp_path, "--short")
     table, caption = tables.readme(results).split("\n\n")
+    page = (tmp_path / "README.md").read_text()
+    assert tables.readme(results) in page
+    assert results["text"]["sha256"] in page
     head, _, *lines = [
         [cell.strip() for cell in line.strip("|").split("|")]
         for line in table.splitlines()

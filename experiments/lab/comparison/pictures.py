@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullLocator
 
 from clr_optax import RangeTest
 from lab.comparison.hopes import landscape
@@ -72,7 +72,10 @@ def draw_accuracy(results: Results) -> Figure:
         ylabel="Test accuracy in percent",
         xscale="log",
     )
-    axes.grid(alpha=0.3, which="both")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter("{x:,.0f}")
+    axes.grid(alpha=0.3)
     axes.legend(fontsize=8, loc="lower right")
     return figure
 
@@ -98,7 +101,7 @@ def draw_anytime(results: Results) -> Figure:
     )
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=8, loc="lower right")
+    figure.legend(loc="outside lower center", ncols=2, fontsize=8)
     return figure
 
 
@@ -114,9 +117,11 @@ def draw_landscape(results: Results) -> Figure:
     )
     label = "Validation accuracy in percent"
     figure.colorbar(image, ax=axes, label=label, extend="min")
+    left, bottom = edges(peaks), edges(ratios)
     for (i, j), value in np.ndenumerate(means):
-        text = axes.text(float(peaks[i]), float(ratios[j]), f"{value:.1f}", size=8)
-        text.set(ha="center", va="center", color="k" if value > best - 3 else "w")
+        text = axes.annotate(f"{value:.1f}", (left[i], bottom[j]), (4, 4))
+        text.set(size=8, color="k" if value > best - 3 else "w")
+        text.set_anncoords("offset points")
     low, high = np.transpose(bounds_by_seed(results))
     axes.plot(high, high / low, "x", color="tab:red", label="range test, each seed")
     low, high = results["bounds"]

@@ -14,7 +14,7 @@ LESS = "less cosine"
 
 
 def readme(results: Results) -> str:
-    """The two tables as a README shows them."""
+    """The two tables, each with what its columns are."""
     return "\n\n".join([*schedules(results), *anytime(results)])
 
 
@@ -56,6 +56,20 @@ def schedules(results: Results) -> tuple[str, str]:
         f"difference to {BASELINE}, tuned."
     )
     return markdown(headings, lines), caption
+
+
+def short(results: Results) -> str:
+    """What A and B come to after the longest runs, a line for each schedule."""
+    longest = results["settings"]["epochs"][-1]
+    untuned = [row for row in results["A"] if row["epochs"] == longest]
+    baseline = accuracy(named(results["B"], BASELINE))[:, -1]
+    lines = []
+    for row in results["B"]:
+        end, tuned = (accuracy(r)[:, -1] for r in (named(untuned, row["arm"]), row))
+        gain = difference(end, baseline, 1)
+        lines.append([row["arm"], mean_and_sd(end, 1), gain, mean_and_sd(tuned, 1)])
+    headings = [f"after {longest} epochs", "range test", "less tuned cosine", "tuned"]
+    return markdown(headings, lines)
 
 
 def anytime(results: Results) -> tuple[str, str]:

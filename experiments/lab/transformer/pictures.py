@@ -47,7 +47,7 @@ def draw_loss(results: dict[str, Any]) -> Figure:
             axes.errorbar(
                 place, bits.mean(), bits.std(ddof=1), fmt="o", color=color, ms=4
             )
-        axes.set(title=f"{length} steps", xlabel="step")
+        axes.set(title=f"{length:,} steps", xlabel="step")
         axes.grid(alpha=0.3)
     low = min([end for end in ends if np.isfinite(end)], default=0.0)
     panels[0].set_ylabel("bits per character")

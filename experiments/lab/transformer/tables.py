@@ -90,7 +90,7 @@ def readme(results: dict[str, Any]) -> str:
 def choices(results: dict[str, Any]) -> str:
     """The rates that were chosen, in a sentence."""
     lengths = results["settings"]["lengths"]
-    tuned = [f"{tuned_peak(results['runs'], n):g} ({n} steps)" for n in lengths]
+    tuned = [f"{tuned_peak(results['runs'], n):g} ({n:,} steps)" for n in lengths]
     low, high = as_curves(results["range_test"]).bounds()
     return (
         f"Range test: base_lr {results['base_lr']:.3g}, peak {results['peak']:.3g} "

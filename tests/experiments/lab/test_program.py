@@ -11,15 +11,13 @@ from matplotlib.figure import Figure
 import benchmark
 import comparison
 import fashion
-import superconvergence
 import transformer
 from lab import LabError, program
 from lab.checkpoints import CheckpointError
 from lab.data import DataError
-from lab.superconvergence.settings import ProtocolError
 
-PROGRAMS = [fashion, comparison, superconvergence, transformer, benchmark]
-OWN = [LabError, CheckpointError, DataError, ProtocolError]
+PROGRAMS = [fashion, comparison, transformer, benchmark]
+OWN = [LabError, CheckpointError, DataError]
 FOREIGN = [OSError, FileNotFoundError, jax.errors.JaxRuntimeError]
 
 

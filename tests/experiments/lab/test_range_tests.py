@@ -1,38 +1,47 @@
-"""Range tests of the network: what is read over seeds, and their cost."""
+"""Range tests of the network over seeds."""
 
+from functools import partial
+
+import jax
+import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from made_data import numbered
 
-from lab import range_tests
+from clr_optax import lr_range_test
+from lab import network
 from lab.data import Images
+from lab.range_tests import stacked
 
-
-def test_the_spread_leaves_out_what_could_not_be_read():
-    read = range_tests.spread(np.array([0.5, np.nan, 0.25, 1.0]))
-    assert (read["median"], read["lowest"], read["highest"], read["n"]) == (
-        0.5,
-        0.25,
-        1,
-        3,
-    )
-    assert np.isnan(range_tests.spread(np.full(2, np.nan))["median"])
+MOMENTUM = partial(optax.sgd, momentum=0.9)
 
 
 @pytest.mark.slow
-def test_range_tests_of_the_network(monkeypatch):
-    monkeypatch.setattr(
-        range_tests, "OPTIMIZERS", {"SGD": range_tests.OPTIMIZERS["SGD"]}
+def test_a_seed_s_curve_is_the_library_s_on_its_weights_and_batches():
+    images = Images(*(jnp.asarray(array % 10) for array in numbered(48, 0).train))
+    curves = stacked(images, MOMENTUM, seeds=2, steps=20, batch_size=8)
+    assert curves.losses.shape == curves.lrs.shape == (2, 20)
+    np.testing.assert_allclose(curves.losses[:, 0], np.log(10), rtol=0.1)
+
+    key = jax.random.key(1)
+    epochs = [jax.random.permutation(k, 48) for k in jax.random.split(key, 4)]
+
+    def loss_fn(params, rows, key):
+        keys = jax.random.split(key, 8)
+        losses, _ = network.score(
+            params, images.images[rows], images.labels[rows], keys
+        )
+        return losses.mean()
+
+    expected = lr_range_test(
+        loss_fn,
+        network.initial_weights(key),
+        jnp.concatenate(epochs)[:160].reshape(20, 8),
+        min_lr=1e-5,
+        num_steps=20,
+        optimizer=MOMENTUM,
+        key=key,
     )
-    images = Images(*(array % 10 for array in numbered(48, 0).train))
-    (test,) = range_tests.range_tests(images, seeds=2, steps=20, batch_size=8).values()
-    assert (test["lrs"][0], test["lrs"][-1]) == (pytest.approx(1e-5), 10)
-    losses = np.array(test["losses"])
-    assert losses.shape == (2, 20)
-    np.testing.assert_allclose(losses[:, 0], np.log(10), rtol=0.1)
-    assert (losses[0] != losses[1]).all()
-    assert set(test["suggestions"]) == {*range_tests.RULES, "base_lr"}
-    cost = range_tests.cost_ratio(images, steps=2, batch_size=8, repeats=2)
-    assert len(cost["plain_seconds"]) == len(cost["range_test_seconds"]) == 2
-    ratios = np.divide(cost["range_test_seconds"], cost["plain_seconds"])
-    assert cost["ratio"] == np.median(ratios)
+    np.testing.assert_allclose(curves.lrs[1], expected.lrs, rtol=1e-6)
+    np.testing.assert_allclose(curves.losses[1], expected.losses, rtol=1e-4)
