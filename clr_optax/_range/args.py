@@ -77,7 +77,9 @@ def _check_key(key: Any) -> None:
             needs(
                 "one random key",
                 "make it by jax.random.key(0), and use jax.vmap for several",
-                key=key,
+                got=f"{key.dtype} of shape {key.shape}"
+                if isinstance(key, jax.Array)
+                else f"key={key!r}",
             )
         )
 

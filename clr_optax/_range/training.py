@@ -85,8 +85,17 @@ class TrainingStep:
         self, params: Any, state: Any, batch: Any, *key: jax.Array
     ) -> tuple[jax.Array, tuple[Any, Any]]:
         """Returns (loss, (state, aux)), whatever of it loss_fn is asked for."""
-        states = (state,) if self.stateful else ()
-        result = self.loss_fn(params, *states, batch, *key)
+        given = {"params": params}
+        if self.stateful:
+            given["state"] = state
+        given["batch"] = batch
+        if key:
+            (given["key"],) = key
+        try:
+            result = self.loss_fn(*given.values())
+        except TypeError as error:
+            error.add_note(f"lr_range_test called loss_fn({', '.join(given)})")
+            raise
         loss, new, aux = check_loss(result, self.stateful, self.has_aux)
         return loss, (check_state(new, state) if self.stateful else None, aux)
 

@@ -49,7 +49,11 @@ def call(**changes):
             TypeError,
             r"one random key, got key=5, make it by jax.random.key",
         ),
-        ({"key": jax.random.split(KEY)}, TypeError, "use jax.vmap for several"),
+        (
+            {"key": jax.random.split(KEY)},
+            TypeError,
+            r"got key.* \(2,\), .*use jax.vmap",
+        ),
         ({"has_aux": 1}, TypeError, "has_aux to be a bool, got has_aux=1"),
         ({"min_lr": "1e-3"}, TypeError, "one real number, got min_lr='1e-3'"),
         ({"min_lr": True}, TypeError, "one real number, got min_lr=True"),
@@ -191,3 +195,16 @@ def test_any_argument_gives_a_curve_or_a_documented_error(changes):
         assert np.isnan(test.losses[count:]).all()
         assert 0 < bounds[0] < bounds[1]
     assert refusal is None or " needs " in refusal
+
+
+@pytest.mark.parametrize(
+    ("more", "called"),
+    [
+        ({"state": {"seen": 0}}, "params, state, batch"),
+        ({"key": jax.random.key(0)}, "params, batch, key"),
+    ],
+)
+def test_a_loss_that_takes_other_arguments_is_told_what_it_was_given(more, called):
+    with pytest.raises(TypeError) as caught:
+        call(**more)
+    assert f"lr_range_test called loss_fn({called})" in caught.value.__notes__
