@@ -81,11 +81,11 @@ def _dispatched(
     leaves, tree = jax.tree.flatten(carry)
     stream = not isinstance(batches, itertools.repeat)
     programs = _Programs(step, tree, given, stream)
-    program, ys, before = None, None, None
+    program, before = None, None
     for count, batch in enumerate(itertools.islice(batches, length), 1):
         if program is None or stream:
             program, rest, few = programs.of(leaves, batch)
-        if ys is None:
+        if count == 1:
             i, ys = program.start(leaves, length)
         leaves, i, ys, stop = program.once(leaves, i, ys, rest)
         if count % few == 0 and not program.mapped:
@@ -93,7 +93,7 @@ def _dispatched(
                 break
             before = stop
     carry = jax.tree.unflatten(tree, leaves)
-    return carry, None if program is None else _like(program.y, ys)
+    return carry, _like(program.y, ys) if program else None
 
 
 class _Programs:

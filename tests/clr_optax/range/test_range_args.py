@@ -52,7 +52,7 @@ def call(**changes):
         (
             {"key": jax.random.split(KEY)},
             TypeError,
-            r"got key.* \(2,\), .*use jax.vmap",
+            r"\(2,\), .*use jax.vmap",
         ),
         ({"has_aux": 1}, TypeError, "has_aux to be a bool, got has_aux=1"),
         ({"min_lr": "1e-3"}, TypeError, "one real number, got min_lr='1e-3'"),
