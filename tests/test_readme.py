@@ -92,6 +92,12 @@ def test_the_tutorials_table_is_that_of_the_results_file():
     assert f"{sums['CLR']:.1f} against {sums['SGD']:.1f}" in README
 
 
+PEERS = {
+    "one-cycle (Optax), tuned": "tuned one-cycle",
+    "cosine decay, tuned": "tuned cosine",
+}
+
+
 def comparison_phrases(results):
     """Returns what the README says of the comparison's figures, word for word."""
     longest = results["settings"]["epochs"][-1]
@@ -101,22 +107,28 @@ def comparison_phrases(results):
         for part in (rows, results["B"])
     )
     triangle = untuned["CLR triangular, 1 cycle"]
-    peers = [row["arm"] for row in results["B"] if row["role"] != "cyclical"]
-    peer = max(peers, key=tuned.__getitem__)
+    one_cycle, warm_up = (
+        triangle - untuned[arm] for arm in ("one-cycle (Optax)", "warm-up, cosine")
+    )
     steps = {row["arm"]: row["tuning_steps"] for row in results["B"]}
-    first, second, third = (lead(results, end) for end in cycle_ends(results))
+    first, second, third = cycle_ends(results)
+    ends = {row["arm"]: mean(accuracy(row)[:, third - 1]) for row in results["C"]}
+    last = max(PEERS, key=ends.__getitem__)
     pairs = np.size(results["E"]["accuracy"]) // results["settings"]["landscape_seeds"]
     shape = untuned["CLR cosine, 1 cycle"] - triangle
     return [
         f"n={results['settings']['seeds']} paired seeds",
         f"one range test ({rows[0]['tuning_steps']:,} steps)",
         f"a grid ({steps[BASELINE]:,} steps)",
-        f"{peer}, tuned, ends {tuned[peer] - triangle:.1f} points above one triangle",
+        f"one-cycle ends {one_cycle:.1f} points from one triangle, "
+        f"warm-up and cosine {warm_up:.1f}",
+        f"Over {third} epochs {PEERS[last]} ends "
+        f"{-lead(results, third):.1f} points above",
+        f"three ends costs {-snapshot_gain(results):.1f} points",
         f"{triangle - tuned[BASELINE]:.1f} points above tuned cosine",
         f"{triangle - tuned[FIXED]:.1f} above the best fixed rate",
-        f"{first:.1f} points after the first and {second:.1f} after the second",
-        f"At the end it is {-third:.1f} behind",
-        f"gains {snapshot_gain(results):.1f} points",
+        f"{lead(results, first):.1f} points after the first",
+        f"{lead(results, second):.1f} after the second",
         f"within {regret(results):.1f} points of the best of {pairs} pairs",
         f"in place of lines change {shape:+.1f}",
     ]
@@ -133,7 +145,7 @@ def transformer_phrases(results):
         if row["length"] == length
     }["CLR one cycle, b1 too"]
     return [
-        f"reads {times:.0f} times the peak that a grid finds",
+        f"reads {times:.0f} times the grid's peak",
         f"ends {behind:.3f} bits per character above tuned warm-up and cosine",
     ]
 
