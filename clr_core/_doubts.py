@@ -33,14 +33,11 @@ def doubts(curve: Curve, facts: Facts, bounds: Bounds) -> tuple[jax.Array, ...]:
 
 
 def _risen(curve: Curve, facts: Facts, bounds: Bounds) -> jax.Array:
-    """Returns whether the loss rises after its end, by more than its noise.
-
-    One that is not finite, or that stopped the test, has risen whatever its noise.
-    """
+    """Returns whether the loss rises after its end, by more than its noise."""
     index = jnp.arange(curve.height.size)
     after = (index > bounds.end) & (index < curve.points)
     half = (curve.points - 1 - index).clip(0, curve.reach).astype(curve.height.dtype)
     noise = 4 * facts.noise / jnp.maximum(facts.fall, SMALLEST)
     smooth = curve.height > BAND + noise / jnp.sqrt(2 * half + 1)
     single = curve.raw > curve.raw[bounds.end] + (BAND + noise) * facts.fall / 4
-    return (after & (smooth | single)).any() | (curve.points < curve.lrs.size)
+    return (after & (smooth | single)).any()

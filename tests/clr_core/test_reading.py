@@ -76,13 +76,6 @@ def test_a_rise_that_only_the_last_losses_show_is_a_rise(high):
     assert suggest_bounds(LRS, losses)[1] < LRS[-1] / 4
 
 
-def test_a_rise_that_stopped_the_test_is_a_rise_whatever_the_noise():
-    losses = 0.5 + 1.8 / (1 + np.exp(4 * np.log10(LRS)))
-    assert LARGER in reservations(LRS, losses)
-    losses[-1] = np.nan
-    assert LARGER not in reservations(LRS, losses)
-
-
 @pytest.mark.parametrize(("stop", "told"), [(49, True), (50, False)])
 def test_a_test_that_leaves_most_rates_is_told(stop, told):
     index = np.arange(100)

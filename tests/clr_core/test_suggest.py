@@ -233,7 +233,7 @@ def test_errors_say_what_is_needed(lrs, losses, error, match):
 
 def test_a_fall_within_the_first_few_losses_is_told():
     index = np.arange(100)
-    losses = 2 + 0.9 * np.exp(-index / 6)
+    losses = 2 + 0.9 * np.exp(-index / 4)
     losses += 0.4 * np.random.default_rng(1).normal(size=100)
     match = (
         "as noise alone may, .*, end at smaller rates, the loss falls within the fir"
