@@ -13,7 +13,7 @@ from range_answers import OPTIMIZERS, PROBLEMS, cycles
 @pytest.mark.parametrize("problem", PROBLEMS)
 def test_cycles_between_the_suggested_bounds_improve(problem, optimizer):
     train = functools.partial(cycles, PROBLEMS[problem], OPTIMIZERS[optimizer])
-    max_lr, losses = jax.jit(jax.vmap(train))(jax.random.split(jax.random.key(0), 4))
+    max_lr, losses = jax.jit(jax.vmap(train))(jax.random.split(jax.random.key(0), 8))
     read = np.isfinite(max_lr)
     assert read.sum() >= 2
     assert np.isfinite(losses[read]).all()
