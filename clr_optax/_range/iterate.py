@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from clr_optax._range.devices import mesh_of, on_mesh
 from clr_optax._range.program import Program, Step
 from clr_optax._range.words import needs
 
@@ -19,8 +20,8 @@ def iterate(
 ) -> tuple[Any, Any]:
     """Returns the last carry and the stacked results of a step that is repeated.
 
-        for batch in batches:                        # an iterator, length times
-            carry, y, stop = step(carry, given, batch)
+        for i, batch in enumerate(batches):          # an iterator, length times
+            carry, y, stop = step(i, carry, given, batch)
             if stop:                                 # now and then
                 break
 
@@ -37,8 +38,9 @@ def iterate(
     it lives in one place, and the arrays that were given are gone.
 
     Args:
-        step: a pure, hashable function from (carry, given, batch) to (carry, y, stop),
-            where stop says that what follows is of no interest.
+        step: a pure, hashable function from (i, carry, given, batch) to
+            (carry, y, stop), where i is an int32 scalar, and stop says that what
+            follows is of no interest.
         carry: a pytree of arrays, of the same shapes and dtypes before and after.
         given: a pytree of arrays, the same for each step.
         batches: an iterator of pytrees of arrays, or one pytree of arrays.
@@ -57,15 +59,18 @@ def iterate(
         if stream:
             raise TypeError(_TRACED)
         return jax.lax.scan(
-            lambda carry, _: step(carry, given, batches)[:2], carry, None, length
+            lambda carry, i: step(i, carry, given, batches)[:2],
+            carry,
+            jnp.arange(length, dtype=jnp.int32),
         )
     if stream:
         return _dispatched(step, carry, given, batches, length)
-    program = Program.of(step, carry, given, batches)
+    i = _first(carry)
+    program = Program.of(step, i, carry, given, batches)
     if program.convolves and jax.default_backend() == "cpu":
         return _dispatched(step, carry, given, itertools.repeat(batches), length)
     leaves, tree = jax.tree.flatten(carry)
-    leaves, ys = program.loop(leaves, jax.tree.leaves((given, batches)), length)
+    leaves, ys = program.loop(i, leaves, jax.tree.leaves((given, batches)), length)
     return jax.tree.unflatten(tree, leaves), _like(program.y, ys)
 
 
@@ -81,13 +86,13 @@ def _dispatched(
     leaves, tree = jax.tree.flatten(carry)
     stream = not isinstance(batches, itertools.repeat)
     programs = _Programs(step, tree, given, stream)
-    program, before = None, None
+    i, program, before = _first(carry), None, None
     for count, batch in enumerate(itertools.islice(batches, length), 1):
         if program is None or stream:
-            program, rest, few = programs.of(leaves, batch)
+            program, rest, few = programs.of(i, leaves, batch)
         if count == 1:
-            i, ys = program.start(leaves, length)
-        leaves, i, ys, stop = program.once(leaves, i, ys, rest)
+            ys = program.empty(leaves, length)
+        i, leaves, ys, stop = program.once(i, leaves, ys, rest)
         if count % few == 0 and not program.mapped:
             if before is not None and before:
                 break
@@ -104,7 +109,9 @@ class _Programs:
         self._stream, self._beside = stream, jax.tree.leaves(given)
         self._known: dict[Any, tuple[Program, int]] = {}
 
-    def of(self, leaves: list[Any], batch: Any) -> tuple[Program, list[Any], int]:
+    def of(
+        self, i: jax.Array, leaves: list[Any], batch: Any
+    ) -> tuple[Program, list[Any], int]:
         """Returns the program for a batch, what it takes beside the carry, and few.
 
         Few is after how many steps to ask: the batches of twice as many hold 32 MB.
@@ -113,7 +120,7 @@ class _Programs:
         key = form, *[(leaf.shape, leaf.dtype) for leaf in rest]
         if key not in self._known:
             carry = jax.tree.unflatten(self._tree, leaves)
-            program = Program.of(self._step, carry, self._given, batch)
+            program = Program.of(self._step, i, carry, self._given, batch)
             self._check(program)
             if self._stream and program.mapped:
                 raise TypeError(_TRACED)
@@ -143,6 +150,12 @@ _TRACED = needs(
     "stacked arrays as batches under jit and vmap, where no iterable can be read",
     "stack its batches with jax.tree.map(lambda *a: jax.numpy.stack(a), *batches)",
 )
+
+
+def _first(carry: Any) -> jax.Array:
+    """Returns the number of the first step, on the devices of the carry."""
+    i: jax.Array = on_mesh(mesh_of(carry), jnp.zeros((), jnp.int32))
+    return i
 
 
 def _like(tree: Any, leaves: list[Any]) -> Any:

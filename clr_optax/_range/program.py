@@ -11,19 +11,18 @@ from clr_optax._range.devices import (
     Shardings,
     keep_shardings,
     mesh_of,
-    on_mesh,
     shardings_of,
     stacked_zeros,
 )
 
-Step = Callable[[Any, Any, Any], tuple[Any, Any, jax.Array]]
+Step = Callable[[jax.Array, Any, Any, Any], tuple[Any, Any, jax.Array]]
 
 
 class Program:
     """The equations of a step, compiled to be dispatched, and compiled as a loop.
 
-    A step goes from (carry, given, batch) to (carry, y, stop). The programs take and
-    return flat lists of arrays. The carry is donated and stays sharded as it is.
+    A step goes from (i, carry, given, batch) to (carry, y, stop). The programs take
+    and return flat lists of arrays. The carry is donated and stays sharded as it is.
 
     Attributes:
         y: the shapes of the step's y, a pytree.
@@ -38,33 +37,39 @@ class Program:
         self._consts = [] if mapped else traced.jaxpr.consts
         size = len(shardings)
 
-        def step(consts: Any, carry: Any, rest: Any) -> tuple[Any, Any, Any]:
-            *out, stop = flat(consts, [*carry, *rest])
+        def step(consts: Any, i: Any, carry: Any, rest: Any) -> tuple[Any, Any, Any]:
+            *out, stop = flat(consts, [i, *carry, *rest])
             return keep_shardings(out[:size], shardings), out[size:], stop
 
         def once(
-            consts: Any, carry: Any, i: Any, ys: Any, rest: Any
+            consts: Any, i: Any, carry: Any, ys: Any, rest: Any
         ) -> tuple[Any, Any, Any, Any]:
-            carry, y, stop = step(consts, carry, rest)
+            carry, y, stop = step(consts, i, carry, rest)
             write = jax.lax.dynamic_update_index_in_dim
             ys = [write(a, b, i, 0) for a, b in zip(ys, y, strict=True)]
-            return carry, i + 1, ys, stop
+            return i + 1, carry, ys, stop
 
-        def loop(consts: Any, carry: Any, rest: Any, length: int) -> tuple[Any, Any]:
+        def loop(
+            consts: Any, i: Any, carry: Any, rest: Any, length: int
+        ) -> tuple[Any, Any]:
             return jax.lax.scan(
-                lambda carry, _: step(consts, carry, rest)[:2], carry, None, length
+                lambda carry, i: step(consts, i, carry, rest)[:2],
+                carry,
+                i + jnp.arange(length, dtype=i.dtype),
             )
 
         # what belongs to a tracer may be shared: then nothing is donated
         donated = () if mapped else (1, 2, 3)
         self._once = jax.jit(once, donate_argnums=donated)
-        self._loop = jax.jit(loop, donate_argnums=donated[:1], static_argnums=3)
+        self._loop = jax.jit(loop, donate_argnums=donated[1:2], static_argnums=4)
 
     @classmethod
-    def of(cls, step: Step, carry: Any, given: Any, batch: Any) -> "Program":
+    def of(
+        cls, step: Step, i: jax.Array, carry: Any, given: Any, batch: Any
+    ) -> "Program":
         """Returns the program of a step, the one made before if there is one."""
-        traced = jax.jit(step).trace(carry, given, batch)
-        leaves, tree = jax.tree.flatten((carry, given, batch))
+        traced = jax.jit(step).trace(i, carry, given, batch)
+        leaves, tree = jax.tree.flatten((i, carry, given, batch))
         shardings = shardings_of(carry)
         inputs = len(traced.jaxpr.jaxpr.invars)  # what tracers it closes over as well
         if inputs == len(leaves) and not _tracers(leaves + traced.jaxpr.consts):
@@ -75,19 +80,18 @@ class Program:
 
         return cls(flat, traced, shardings, mapped=True)
 
-    def start(self, carry: Any, length: int) -> tuple[jax.Array, list[jax.Array]]:
-        """Returns the count and the results before the first step, beside the carry."""
+    def empty(self, carry: Any, length: int) -> list[jax.Array]:
+        """Returns the results before the first step, on the devices of the carry."""
         mesh = mesh_of(carry)
-        i: jax.Array = on_mesh(mesh, jnp.zeros((), jnp.int32))
-        return i, [stacked_zeros(mesh, length, y) for y in jax.tree.leaves(self.y)]
+        return [stacked_zeros(mesh, length, y) for y in jax.tree.leaves(self.y)]
 
-    def once(self, carry: Any, i: Any, ys: Any, rest: Any) -> Any:
-        """Returns carry, count and results after one step, and whether to stop."""
-        return self._once(self._consts, carry, i, ys, rest)
+    def once(self, i: Any, carry: Any, ys: Any, rest: Any) -> Any:
+        """Returns i + 1, carry and results after step i, and whether to stop."""
+        return self._once(self._consts, i, carry, ys, rest)
 
-    def loop(self, carry: Any, rest: Any, length: int) -> Any:
-        """Returns the carry and the results after all steps."""
-        return self._loop(self._consts, carry, rest, length)
+    def loop(self, i: Any, carry: Any, rest: Any, length: int) -> Any:
+        """Returns the carry and the results after all steps, the first of them i."""
+        return self._loop(self._consts, i, carry, rest, length)
 
 
 class _Traced:

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import optax
 from jax.typing import ArrayLike
 
@@ -14,10 +13,11 @@ from clr_optax._range.batches import arrays, source
 from clr_optax._range.curve import RangeTest
 from clr_optax._range.devices import mesh_of, on_mesh
 from clr_optax._range.iterate import iterate
+from clr_optax._range.points import curve_of
 from clr_optax._range.rates import rates
 from clr_optax._range.start import Start, first_carry, keep
 from clr_optax._range.stream import Stream
-from clr_optax._range.training import Given, Point, TrainingStep
+from clr_optax._range.training import Given, TrainingStep
 from clr_optax._range.words import needs
 
 
@@ -157,15 +157,14 @@ def lr_range_test(
     stream = isinstance(batches, Stream)
     mesh = mesh_of((params, state, batches.first() if stream else batches))
     given = Given(lrs, check_factor(stop_factor, lrs.dtype), key)
-    start = Start(optimizer, accumulate, lrs.size, lrs.dtype)
+    start = Start(optimizer, accumulate, lrs.dtype)
     step = TrainingStep(loss_fn, start, stateful, has_aux, stacked=not stream)
     carry = first_carry(start, params, state, mesh)
     carry, points = iterate(step, carry, on_mesh(mesh, given), batches, length)
     keep(start, carry)
     if stream:
         _check_enough(batches.taken, length, carry.stop.stopped)
-    with jax.debug_nans(False), jax.debug_infs(False):
-        return _curve(lrs, points, accumulate)
+    return curve_of(lrs, points, accumulate)
 
 
 def _check_enough(taken: int, wanted: int, stopped: Any) -> None:
@@ -180,21 +179,3 @@ def _check_enough(taken: int, wanted: int, stopped: Any) -> None:
                 got=taken,
             )
         )
-
-
-def _curve(lrs: jax.Array, points: Point, accumulate: int) -> RangeTest:
-    """Returns the points as a curve, with NaN or zero where none was reached."""
-    last = slice(accumulate - 1, None, accumulate)
-    reached = points.reached[last]
-
-    def blank(a: jax.Array) -> jax.Array:
-        nothing = jnp.nan if jnp.issubdtype(a.dtype, jnp.inexact) else 0
-        where = reached.reshape(-1, *(1,) * (a.ndim - 1))
-        return jnp.where(where, a, jnp.asarray(nothing, a.dtype))
-
-    aux = points.aux
-    if accumulate > 1:
-        aux = jax.tree.map(lambda a: a.reshape(-1, accumulate, *a.shape[1:]), aux)
-    aux = jax.tree.map(blank, aux)
-    losses, smoothed = blank(points.loss[last]), blank(points.smoothed[last])
-    return RangeTest(lrs, losses, smoothed, reached.sum(), aux)

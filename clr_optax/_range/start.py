@@ -1,7 +1,6 @@
 """What a range test starts from: copies of its own, and the optimizer's state."""
 
 import dataclasses
-import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -18,7 +17,6 @@ class Carry(NamedTuple):
     """What a step hands to the next: arrays that nobody else holds.
 
     Attributes:
-        seen: how many batches there were.
         params: what is trained.
         opt_state: the optimizer's state.
         state: what the loss hands on, or None.
@@ -26,12 +24,15 @@ class Carry(NamedTuple):
         sums: the mean loss and gradient so far, if several batches make a step.
     """
 
-    seen: jax.Array
     params: Any
     opt_state: Any
     state: Any
     stop: Stop
     sums: Any
+
+
+MOST_KEPT = 8
+_KEPT: dict["Start", Callable[[Any, Any], Any]] = {}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +41,6 @@ class Start:
 
     optimizer: Callable[[optax.Schedule], optax.GradientTransformation]
     accumulate: int
-    num_steps: int
     dtype: Any
 
     def __call__(self, params: Any, state: Any) -> Carry:
@@ -54,9 +54,8 @@ class Start:
         sums = None
         if self.accumulate > 1:
             sums = zero, jax.tree.map(_zeros_for_a_sum, trained(params))
-        stop = Stop.start(self.num_steps, self.dtype)
-        seen = jnp.zeros((), jnp.int32)
-        return _apart(Carry(seen, params, opt_state, state, stop, sums))
+        stop = Stop.start(self.dtype)
+        return _apart(Carry(params, opt_state, state, stop, sums))
 
 
 def first_carry(start: Start, params: Any, state: Any, mesh: Any) -> Carry:
@@ -68,7 +67,8 @@ def first_carry(start: Start, params: Any, state: Any, mesh: Any) -> Carry:
     """
     carry: Carry
     if mesh is None:
-        carry = jax.jit(start)(params, state)
+        compiled = _KEPT.get(start) or jax.jit(start)
+        carry = compiled(params, state)
     else:
         carry = on_mesh(mesh, start(params, state))
     return carry
@@ -80,14 +80,11 @@ def keep(start: Start, carry: Carry) -> None:
     JAX forgets it with the last equal start; one that closes over a tracer must go.
     """
     leaves = jax.tree.leaves(carry)
-    if not any(isinstance(leaf, jax.core.Tracer) for leaf in leaves):
-        _kept(start)
-
-
-@functools.lru_cache(maxsize=8)
-def _kept(start: Start) -> Start:
-    """Returns the first of equal starts."""
-    return start
+    if start in _KEPT or any(isinstance(leaf, jax.core.Tracer) for leaf in leaves):
+        return
+    _KEPT[start] = jax.jit(start)
+    for oldest in list(_KEPT)[:-MOST_KEPT]:
+        _KEPT.pop(oldest, None)
 
 
 def trained(params: Any) -> Any:

@@ -1,6 +1,6 @@
 """When a range test ends: its loss is not finite, or has risen for good."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -36,8 +36,6 @@ class Stop(NamedTuple):
     Losses are kept in units of 256, so that no sum of finite ones overflows.
     """
 
-    num_steps: jax.Array
-    smoothed: jax.Array
     mean: jax.Array
     noise: jax.Array
     best: jax.Array
@@ -45,31 +43,33 @@ class Stop(NamedTuple):
     stopped: jax.Array
 
     @classmethod
-    def start(cls, num_steps: int, dtype: jax.typing.DTypeLike) -> "Stop":
+    def start(cls, dtype: jax.typing.DTypeLike) -> "Stop":
         """Returns what is known before the first step."""
         zero = jnp.zeros((), dtype)
-        steps = jnp.full((), num_steps, dtype)
-        return cls(steps, zero, zero, zero, zero, zero, jnp.zeros((), bool))
+        return cls(zero, zero, zero, zero, jnp.zeros((), bool))
 
     def after(
-        self, i: jax.Array, loss: jax.Array, factor: jax.typing.ArrayLike | None
-    ) -> tuple["Stop", jax.Array]:
-        """Returns the rule after step i and the plain mean of the losses until then.
+        self,
+        i: jax.Array,
+        num_steps: int,
+        loss: jax.Array,
+        factor: jax.typing.ArrayLike | None,
+    ) -> "Stop":
+        """Returns the rule after step i.
 
         The loss is a scalar; factor None means that only a loss that is not finite
         stops the test. Once stopped, it stays so.
         """
-        dtype = self.num_steps.dtype
-        i = jnp.asarray(i).astype(dtype)
+        dtype = self.mean.dtype
+        i = i.astype(dtype)
         finite = jnp.isfinite(loss)
         loss = loss.astype(dtype) * UNIT
-        smoothed = _towards(self.smoothed, loss, i, self.num_steps * WINDOW)
-        early = i < jnp.maximum(self.num_steps * EARLY, FEWEST)
+        early = i < max(num_steps * EARLY, FEWEST)
         times = jnp.asarray(1 if factor is None else factor, dtype) - 1
         excess = times * jnp.abs(self.best)
         capped = jnp.where(early, loss, jnp.minimum(loss, self.best + CAP * excess))
 
-        window = jnp.maximum(self.num_steps * WINDOW, FEWEST)
+        window = max(num_steps * WINDOW, FEWEST)
         mean = _towards(self.mean, capped, i, window)
         step = jnp.where(i > 0, jnp.abs(capped - self.previous), 0)
         noise = _towards(self.noise, step, i - 1, window)
@@ -79,16 +79,28 @@ class Stop(NamedTuple):
         best = jnp.where(early, sure, jnp.minimum(self.best, sure))
         over = ~early & (mean - best > times * jnp.abs(best))
         stopped = self.stopped | ~finite | (over if factor is not None else False)
-        return (
-            Stop(self.num_steps, smoothed, mean, noise, best, capped, stopped),
-            smoothed / UNIT,
-        )
+        return Stop(mean, noise, best, capped, stopped)
+
+
+def running_means(losses: jax.Array) -> jax.Array:
+    """Returns at each loss the mean of those until there, over a twentieth of all."""
+    window = max(losses.size * WINDOW, 1)
+    numbers = jnp.arange(losses.size, dtype=losses.dtype)
+
+    def after(mean: jax.Array, at: tuple[jax.Array, jax.Array]) -> Any:
+        i, loss = at
+        mean = _towards(mean, loss, i, window)
+        return mean, mean
+
+    zero = jnp.zeros((), losses.dtype)
+    _, means = jax.lax.scan(after, zero, (numbers, losses * UNIT))
+    return jnp.asarray(means) / UNIT
 
 
 def _towards(
-    mean: jax.Array, value: jax.Array, i: jax.Array, window: jax.Array
+    mean: jax.Array, value: jax.Array, i: jax.Array, window: float
 ) -> jax.Array:
     """Returns the bias-corrected exponential mean of the values 0 to i."""
-    share = 1 / jnp.maximum(window, 1)
-    share = share / (1 - (1 - share) ** (jnp.maximum(i, 0) + 1))
+    decay = 1 - 1 / window
+    share = (1 - decay) / (1 - decay ** (jnp.maximum(i, 0) + 1))
     return (1 - share) * mean + share * value

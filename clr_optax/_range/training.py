@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import optax
 
 from clr_optax._range.loss import check_loss, check_state
+from clr_optax._range.points import Point
 from clr_optax._range.start import Carry, Start, trained
 
 
@@ -19,15 +20,6 @@ class Given(NamedTuple):
     lrs: jax.Array
     factor: Any
     key: jax.Array | None
-
-
-class Point(NamedTuple):
-    """What a step tells: a point of the curve where reached, else only its aux."""
-
-    loss: jax.Array
-    smoothed: jax.Array
-    reached: jax.Array
-    aux: Any
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,12 +41,12 @@ class TrainingStep:
     stacked: bool
 
     def __call__(
-        self, carry: Carry, given: Given, batch: Any
+        self, i: jax.Array, carry: Carry, given: Given, batch: Any
     ) -> tuple[Carry, Point, jax.Array]:
-        """Returns the carry after a batch, what is told of it, and whether to stop."""
+        """Returns the carry after batch i, what is told of it, and whether to stop."""
         if self.stacked:
-            batch = jax.tree.map(lambda a: a[carry.seen % a.shape[0]], batch)
-        key = () if given.key is None else (jax.random.fold_in(given.key, carry.seen),)
+            batch = jax.tree.map(lambda a: a[i % a.shape[0]], batch)
+        key = () if given.key is None else (jax.random.fold_in(given.key, i),)
 
         def evaluate(params: Any) -> tuple[jax.Array, tuple[Any, Any]]:
             return self.evaluate(params, carry.state, batch, *key)
@@ -62,21 +54,21 @@ class TrainingStep:
         params = trained(carry.params)
         (loss, (state, aux)), grads = jax.value_and_grad(evaluate, has_aux=True)(params)
         loss = loss.astype(given.lrs.dtype)
-        carry = carry._replace(seen=carry.seen + 1, state=state)
-        if self.start.accumulate == 1:
-            carry, point = self.update(carry, given, loss, grads, evaluate)
+        carry = carry._replace(state=state)
+        several = self.start.accumulate
+        if several == 1:
+            carry, point = self.update(i, carry, given, loss, grads, evaluate)
         else:
             no = jnp.zeros_like(carry.stop.stopped)
-            share = 1 / self.start.accumulate
             sums = jax.tree.map(
-                lambda total, x: total + share * x.astype(total.dtype),
+                lambda total, x: total + x.astype(total.dtype) / several,
                 carry.sums,
                 (loss, grads),
             )
             carry, point = jax.lax.cond(
-                carry.seen % self.start.accumulate == 0,
-                lambda carry: self.last_of_several(carry, given, grads, evaluate),
-                lambda carry: (carry, Point(loss, loss, no, None)),
+                i % several == several - 1,
+                lambda carry: self.last(i // several, carry, given, grads, evaluate),
+                lambda carry: (carry, Point(loss, no, None)),
                 carry._replace(sums=sums),
             )
         return carry, point._replace(aux=aux), carry.stop.stopped
@@ -99,24 +91,29 @@ class TrainingStep:
         loss, new, aux = check_loss(result, self.stateful, self.has_aux)
         return loss, (check_state(new, state) if self.stateful else None, aux)
 
-    def last_of_several(
-        self, carry: Carry, given: Given, grads: Any, evaluate: Any
+    def last(
+        self, i: jax.Array, carry: Carry, given: Given, grads: Any, evaluate: Any
     ) -> tuple[Carry, Point]:
-        """Returns what update returns, from the means over the batches since."""
+        """Returns what update returns, after the last of several batches."""
         loss, sums = carry.sums
         grads = jax.tree.map(lambda total, g: total.astype(g.dtype), sums, grads)
         carry = carry._replace(sums=jax.tree.map(jnp.zeros_like, carry.sums))
-        return self.update(carry, given, loss, grads, evaluate)
+        return self.update(i, carry, given, loss, grads, evaluate)
 
     def update(
-        self, carry: Carry, given: Given, loss: jax.Array, grads: Any, evaluate: Any
+        self,
+        i: jax.Array,
+        carry: Carry,
+        given: Given,
+        loss: jax.Array,
+        grads: Any,
+        evaluate: Any,
     ) -> tuple[Carry, Point]:
-        """Returns the carry after an update, and a point of the curve.
+        """Returns the carry after update i, and a point of the curve.
 
         Where the test stops, the rate is 0: what follows stays finite.
         """
-        i = carry.seen // self.start.accumulate - 1
-        stop, mean = carry.stop.after(i, loss, given.factor)
+        stop = carry.stop.after(i, given.lrs.size, loss, given.factor)
         reached = ~carry.stop.stopped & jnp.isfinite(loss)
         lr = given.lrs[i]
         rate = jnp.where(stop.stopped, jnp.zeros_like(lr), lr)
@@ -133,7 +130,7 @@ class TrainingStep:
         )
         params = optax.apply_updates(carry.params, updates)
         carry = carry._replace(params=params, opt_state=opt_state, stop=stop)
-        return carry, Point(loss, mean, reached, None)
+        return carry, Point(loss, reached, None)
 
 
 def _accepted(transformation: Any, **extra: Any) -> dict[str, Any]:

@@ -91,7 +91,7 @@ def test_only_steps_that_convolve_are_dispatched(monkeypatch):
     assert runs == [1]
 
 
-def convolving(carry, given, x):
+def convolving(i, carry, given, x):
     """A step that adds up, and stops where the sum is above 20."""
     kernel = jnp.ones((1, 1, 1, 1))
     y = jax.lax.conv(x * kernel, kernel, (1, 1), "VALID").sum()
@@ -114,12 +114,13 @@ def test_dispatched_steps_end_soon_after_the_stop():
 def test_what_a_step_closes_over_is_no_constant_of_the_program():
     data = jnp.ones((1, 1, 50, 50))
 
-    def step(carry, given, x):
+    def step(i, carry, given, x):
         y = jax.lax.conv(data, jnp.ones((1, 1, 2, 2)), (1, 1), "VALID").sum()
         return carry + x * y, y, jnp.zeros((), bool)
 
-    made = program.Program.of(step, jnp.float32(0), None, jnp.float32(1))
-    arguments = [jnp.float32(0)], *made.start([], 3), [jnp.float32(1)]
+    i = jnp.int32(0)
+    made = program.Program.of(step, i, jnp.float32(0), None, jnp.float32(1))
+    arguments = i, [jnp.float32(0)], made.empty([], 3), [jnp.float32(1)]
     text = made._once.lower(made._consts, *arguments).as_text()
     assert "tensor<1x1x50x50xf32>" in text.split("->")[0]
     total, ys = iterate.iterate(step, jnp.float32(0), None, jnp.float32(2), 3)
