@@ -25,16 +25,9 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from lab.benchmark.page import HEADINGS, formatted, page
 from lab.benchmark.schedule import schedule_costs
-from lab.benchmark.timing import (
-    HEADINGS,
-    formatted,
-    job,
-    page,
-    peer_job,
-    repeat,
-    row,
-)
+from lab.benchmark.timing import job, peer_job, repeat, row
 from lab.data import load
 from lab.program import (
     Options,

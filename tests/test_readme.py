@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib import pyplot as plt
 from rich.console import Console
 
-from lab.benchmark.timing import formatted, page
+from lab.benchmark.page import formatted, page
 from lab.comparison import page as comparison_page
 from lab.comparison.hopes import lead, mean, regret, snapshot_gain
 from lab.comparison.schedules import BASELINE, FIXED

@@ -38,6 +38,14 @@ def named(rows: Sequence[dict[str, Any]], arm: str) -> dict[str, Any]:
     return next(row for row in rows if row["arm"] == arm)
 
 
+def written_by(program: str) -> str:
+    """A sentence of where a page and its pictures come from."""
+    return (
+        f"`python experiments/{program}.py` writes [{program}.json]({program}.json), "
+        "and from it all that is shown here."
+    )
+
+
 def measured_with(environment: dict[str, Any]) -> str:
     """A sentence of the versions and the device that figures come from."""
     where = ", ".join(f"{name} {value}" for name, value in environment.items())

@@ -1,4 +1,4 @@
-"""Timing calls, in this process and in others, and lines of a table of times."""
+"""Timing calls, in this process and in others, and what becomes of the times."""
 
 import json
 import os
@@ -91,34 +91,3 @@ def row(
         ratio = statistics.median(seconds) / statistics.median(beside[1])
     values = [t * scale for t in seconds]
     return {"what": what, "unit": unit, "values": values, "ratio": ratio, "to": to}
-
-
-HOW = (
-    "`python experiments/benchmark.py` writes this page; `--help` says how peers are "
-    "measured. Where JAX and PyTorch find a GPU, both are measured there."
-)
-HEADINGS = "what", "median", "least to most", "ratio", "to"
-
-
-def formatted(line: dict[str, Any]) -> list[str]:
-    """A line of the table as text."""
-    values, unit = line["values"], line["unit"]
-    spread = f"{min(values):.3g} to {max(values):.3g}"
-    median = f"{statistics.median(values):.3g} {unit}"
-    ratio = f"{line['ratio']:.3g}" if line["ratio"] else ""
-    return [line["what"], median, spread, ratio, line["to"] or ""]
-
-
-def page(results: dict[str, Any]) -> str:
-    """A page in Markdown with all that was measured, and where."""
-    versions = results["environment"]
-    where = ", ".join(f"{name} {value}" for name, value in versions.items())
-    lines = ["# What it costs", "", HOW, "", f"Measured with {where}.", ""]
-    for section, rows in results.items():
-        if section == "environment":
-            continue
-        table = [HEADINGS, ["---"] * len(HEADINGS), *map(formatted, rows)]
-        lines += [f"## {section.capitalize()}", ""]
-        lines += [f"| {' | '.join(cells)} |" for cells in table]
-        lines.append("")
-    return "\n".join(lines)

@@ -4,12 +4,7 @@ from typing import Any
 
 from lab.comparison.hopes import found_in_landscape, hopes
 from lab.comparison.tables import anytime, schedules
-from lab.tables import measured_with
-
-HOW = (
-    "`python experiments/comparison.py` writes this page, and the pictures, of "
-    "[comparison.json](comparison.json)."
-)
+from lab.tables import measured_with, written_by
 
 
 def page(results: dict[str, Any]) -> str:
@@ -18,7 +13,7 @@ def page(results: dict[str, Any]) -> str:
     where = measured_with(results["environment"])
     parts = [
         "# CLR beside what a user would pick instead",
-        HOW,
+        written_by("comparison"),
         f"{where} Training took {minutes:.0f} minutes.",
         "## With and without tuning",
         *schedules(results),

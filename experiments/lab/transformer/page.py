@@ -2,13 +2,8 @@
 
 from typing import Any
 
-from lab.tables import measured_with
+from lab.tables import measured_with, written_by
 from lab.transformer.tables import choices, readme
-
-HOW = (
-    "`python experiments/transformer.py` writes this page, and the pictures, of "
-    "[transformer.json](transformer.json)."
-)
 
 
 def page(results: dict[str, Any]) -> str:
@@ -17,7 +12,7 @@ def page(results: dict[str, Any]) -> str:
     text = results["text"]
     parts = [
         "# CLR with AdamW on a small transformer",
-        HOW,
+        written_by("transformer"),
         f"{where} All of it took {minutes:.0f} minutes. The text has "
         f"{text['vocabulary']} different characters and the SHA-256 {text['sha256']}; "
         "another Python may have another.",

@@ -8,25 +8,26 @@ import pytest
 
 from lab import LabError
 from lab.benchmark import timing
+from lab.benchmark.page import HOW, formatted, page
 from lab.benchmark.schedule import SCHEDULE, loop, textbook_line
 
 
 def test_a_line_gives_median_spread_and_ratio():
     line = timing.row("calls", [3e-6, 1e-6, 2e-6], "us", 1e6, beside=("x", [4e-6]))
-    assert timing.formatted(line) == ["calls", "2 us", "1 to 3", "0.5", "x"]
+    assert formatted(line) == ["calls", "2 us", "1 to 3", "0.5", "x"]
     alone = timing.row("epochs", [2.0])
-    assert timing.formatted(alone) == ["epochs", "2 s", "2 to 2", "", ""]
+    assert formatted(alone) == ["epochs", "2 s", "2 to 2", "", ""]
 
 
 def test_the_page_has_every_line():
     rows = [timing.row("an epoch", [2.0]), timing.row("b", [1.0], beside=("a", [2.0]))]
-    assert timing.page({"environment": {"jax": "1.2"}, "main job": rows}) == (
-        f"# What it costs\n\n{timing.HOW}\n\n"
+    assert page({"environment": {"jax": "1.2"}, "main job": rows}) == (
+        f"# What it costs\n\n{HOW}\n\n"
         "Measured with jax 1.2.\n\n## Main job\n\n"
-        "| what | median | least to most | ratio | to |\n"
-        "| --- | --- | --- | --- | --- |\n"
-        "| an epoch | 2 s | 2 to 2 |  |  |\n"
-        "| b | 1 s | 1 to 1 | 0.5 | a |\n"
+        "| what     | median | least to most | ratio | to |\n"
+        "| -------- | -----: | ------------: | ----: | -: |\n"
+        "| an epoch |    2 s |        2 to 2 |       |    |\n"
+        "| b        |    1 s |        1 to 1 |   0.5 |  a |\n"
     )
 
 

@@ -1,0 +1,33 @@
+"""The page that benchmark.py writes of its JSON's content."""
+
+import statistics
+from typing import Any
+
+from lab.tables import markdown, measured_with, written_by
+
+HOW = (
+    f"{written_by('benchmark')} `--help` says how peers are measured. "
+    "Where JAX and PyTorch find a GPU, both are measured there."
+)
+HEADINGS = "what", "median", "least to most", "ratio", "to"
+
+
+def formatted(line: dict[str, Any]) -> list[str]:
+    """A line of the table as text."""
+    values, unit = line["values"], line["unit"]
+    spread = f"{min(values):.3g} to {max(values):.3g}"
+    median = f"{statistics.median(values):.3g} {unit}"
+    ratio = f"{line['ratio']:.3g}" if line["ratio"] else ""
+    return [line["what"], median, spread, ratio, line["to"] or ""]
+
+
+def page(results: dict[str, Any]) -> str:
+    """A page in Markdown with all that was measured, and where."""
+    parts = ["# What it costs", HOW, measured_with(results["environment"])]
+    for section, rows in results.items():
+        if section != "environment":
+            parts += [
+                f"## {section.capitalize()}",
+                markdown(HEADINGS, [*map(formatted, rows)]),
+            ]
+    return "\n\n".join(parts) + "\n"
