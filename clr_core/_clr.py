@@ -77,8 +77,8 @@ def clr(
 
     Raises:
         TypeError: ``mode``, ``scale_mode`` or ``anneal`` is no text.
-        ValueError: one of them is unknown, or a Python number given as ``gamma`` is not
-            above 0.
+        ValueError: one of them is unknown, or with ``"exp_range"`` a Python number
+            given as ``gamma`` is not above 0.
         OverflowError: a step or step size whose value is known is an integer past
             2**31 - 1, and x64 is off.
 

@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 
 BAND = 0.1
-SMALLEST = 1e-30
+SMALLEST = 1e-30  # rate
+TINY = 1e-30  # divisor
 
 
 class Curve(NamedTuple):
@@ -118,7 +119,7 @@ def _noise(raw: jax.Array, reach: jax.Array) -> tuple[jax.Array, jax.Array]:
     single = _spread(raw, jnp.ones_like(reach))
     block = _spread(raw, reach)
     size = reach.astype(raw.dtype)
-    ratio = block / jnp.where(single > 0, single, block.clip(1e-30))
+    ratio = block / jnp.where(single > 0, single, block.clip(TINY))
     drift = jnp.maximum(size * ratio**2 / 2, 1) ** 1.5
     chance = 4 * single / jnp.sqrt(size) * drift
     walk = 5 * single * jnp.sqrt(jnp.isfinite(raw).sum().astype(raw.dtype))

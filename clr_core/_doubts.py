@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from clr_core._curve import BAND, SMALLEST, Curve, Facts
+from clr_core._curve import BAND, TINY, Curve, Facts
 from clr_core._rules import Bounds
 
 FEW = 10
@@ -37,7 +37,7 @@ def _risen(curve: Curve, facts: Facts, bounds: Bounds) -> jax.Array:
     index = jnp.arange(curve.height.size)
     after = (index > bounds.end) & (index < curve.points)
     half = (curve.points - 1 - index).clip(0, curve.reach).astype(curve.height.dtype)
-    noise = 4 * facts.noise / jnp.maximum(facts.fall, SMALLEST)
+    noise = 4 * facts.noise / jnp.maximum(facts.fall, TINY)
     smooth = curve.height > BAND + noise / jnp.sqrt(2 * half + 1)
     single = curve.raw > curve.raw[bounds.end] + (BAND + noise) * facts.fall / 4
     return (after & (smooth | single)).any()

@@ -40,7 +40,7 @@ def whole_counts(step: Any, step_size: Any, step_size_down: Any) -> tuple[Any, .
     """Returns the three, known whole numbers as Python integers.
 
     Raises:
-        OverflowError: if an integer does not fit the type of JAX's.
+        OverflowError: an integer does not fit the type of JAX's.
     """
     down = step_size_down
     if down is not None:
@@ -92,7 +92,7 @@ def logarithm(gamma: Any) -> Any:
     if isinstance(gamma, Array):
         return _log_of_array(gamma)
     if gamma <= 0:
-        raise ValueError(refusal("clr", "0 < gamma <= 1", gamma=gamma))
+        raise ValueError(refusal("clr", "gamma above 0", gamma=gamma))
     return math.log(gamma)
 
 

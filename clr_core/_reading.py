@@ -59,16 +59,16 @@ def _check_sizes(function: str, lrs: int, losses: int) -> None:
         )
 
 
-def sound(function: str, reading: Reading, *rates: jax.Array) -> tuple[jax.Array, ...]:
+def known(function: str, read: Reading, *rates: jax.Array) -> tuple[jax.Array, ...]:
     """Returns the rates, or raises the reason why there are none.
 
     Where values are not known yet the rates become NaN instead.
     """
-    if isinstance(reading.sound, jax.core.Tracer):
-        return tuple(jnp.where(reading.sound, rate, jnp.nan) for rate in rates)
-    if reading.sound:
+    if isinstance(read.sound, jax.core.Tracer):
+        return tuple(jnp.where(read.sound, rate, jnp.nan) for rate in rates)
+    if read.sound:
         return rates
-    raise ValueError(_reason(function, reading.facts))
+    raise ValueError(_reason(function, read.facts))
 
 
 def reservations(lrs: Vector, losses: Vector) -> tuple[str, ...]:

@@ -86,13 +86,13 @@ def smith(curve: Curve) -> Bounds:
     as it has not, max_lr is half the last rate; and at most the rate at which the loss
     was solved to the last digit: from there nothing is left to grow.
     """
-    lrs, _, median, height, points, lowest, _, start = curve
-    index = jnp.arange(height.size)
-    begin = jnp.where((index < lowest) & (height >= 1 - BAND), index, 0).max()
-    end = _end(curve)
-    solved = (median >= 0) & (median < SOLVED * start)
+    lrs, median = curve.lrs, curve.median
+    index = jnp.arange(lrs.size)
+    falls = (index < curve.lowest) & (curve.height >= 1 - BAND)
+    begin, end = jnp.where(falls, index, 0).max(), _end(curve)
+    solved = (median >= 0) & (median < SOLVED * curve.start)
     solved = jnp.where(solved, lrs, jnp.inf).min()
-    last = lrs[jnp.maximum(points - 1, 0)]
+    last = lrs[jnp.maximum(curve.points - 1, 0)]
     max_lr = jnp.minimum(jnp.minimum(_limit(curve, end), last) / 2, solved)
     return Bounds(jnp.minimum(lrs[begin], max_lr / 4), max_lr, begin, end)
 

@@ -35,8 +35,8 @@ def clr_schedule(
     >>> optimizer = optax.sgd(schedule)
 
     ``schedule(count)`` is ``clr_core.clr(count, base_lr, max_lr, step_size, ...)``: see
-    there for the formula. The arguments are checked here, once. The schedule is a
-    value without a state; resuming is calling it with the next count:
+    there for the formula. The arguments are checked here, once. The schedule has no
+    state: resuming is calling it with the next count. It is a value:
 
     * It equals, and hashes like, every schedule built from the same numbers.
     * ``repr`` prints the call that builds it again.
@@ -69,8 +69,8 @@ def clr_schedule(
         ``CyclicalSchedule``.
 
     Raises:
-        TypeError: if an argument is of the wrong kind.
-        ValueError: if a number is out of its range, a name is unknown, or two
+        TypeError: an argument is of the wrong kind.
+        ValueError: a number is out of its range, a name is unknown, or two
             arguments contradict each other.
 
     Examples:
@@ -155,8 +155,8 @@ def momentum_schedule(
         is the same kind of value as ``clr_schedule`` returns.
 
     Raises:
-        TypeError: if an argument is of the wrong kind.
-        ValueError: if a number is out of its range, a name is unknown, or two
+        TypeError: an argument is of the wrong kind.
+        ValueError: a number is out of its range, a name is unknown, or two
             arguments contradict each other.
 
     Examples:

@@ -65,7 +65,7 @@ class CyclicalSchedule:
             to store as JSON or YAML.
 
         Raises:
-            TypeError: if a number is an array or asks for float64, or ``scale_fn``
+            TypeError: a number is an array or asks for float64, or ``scale_fn``
                 cannot be imported.
         """
         arguments, scale_fn = dict(self._arguments), self._arguments["scale_fn"]
@@ -73,7 +73,7 @@ class CyclicalSchedule:
             if _is_numpy(value):
                 raise TypeError(
                     refusal(
-                        "config",
+                        "CyclicalSchedule.config",
                         f"{name} as a Python number",
                         "build the schedule with float or int",
                         **{name: value},

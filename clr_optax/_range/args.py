@@ -8,6 +8,7 @@ import numpy as np
 import optax
 
 from clr_optax._range.batches import arrays
+from clr_optax._range.optimizer import ACCUMULATES
 from clr_optax._range.words import needs
 
 MOST_STEPS = 1_000_000
@@ -37,7 +38,8 @@ def check_factor(stop_factor: Any, dtype: Any) -> jax.Array | None:
     if not 1 < stop_factor <= float(np.finfo(dtype).max):
         raise ValueError(
             needs(
-                "a finite stop_factor above 1, how often the best loss is too much",
+                "a finite stop_factor above 1",
+                "it is how many times the best loss is too much",
                 stop_factor=stop_factor,
             )
         )
@@ -47,13 +49,7 @@ def check_factor(stop_factor: Any, dtype: Any) -> jax.Array | None:
 def check_kinds(loss_fn: Any, optimizer: Any, key: Any, has_aux: Any) -> None:
     """Raises TypeError for what is not of the kind that it must be."""
     if isinstance(optimizer, optax.MultiSteps):
-        raise TypeError(
-            needs(
-                "an optimizer for each update",
-                "pass accumulate=k, and the optimizer inside as a function "
-                "of a schedule",
-            )
-        )
+        raise TypeError(ACCUMULATES)
     built = isinstance(optimizer, optax.GradientTransformation)
     example = (
         "pass optax.sgd itself, not optax.sgd(0.1)" if built else "such as optax.sgd"

@@ -52,6 +52,7 @@ def arrays(name: str, tree: Any) -> Any:
 
 
 def _array(leaf: Any) -> jax.Array:
+    """Returns a leaf as an array whose dtype is not weak."""
     if isinstance(leaf, str | bytes):
         raise TypeError(f"{leaf!r} is a {type(leaf).__name__}")
     array = jnp.asarray(leaf)

@@ -105,9 +105,10 @@ class RangeTest(NamedTuple):
     ) -> "Axes":
         """Returns axes with the curve, and with what is read from it.
 
-        The losses are points, their smoothed line runs through them (of several
-        curves the median, in a band from the lowest to the highest), the rules'
-        suggestions are marks, the bounds a shaded range; reservations stand below.
+        The losses are points. Through them runs the line that the rules read, medians
+        of five and then means over a tenth; of several curves it is the median, in a
+        band from the lowest to the highest. The rules' suggestions are marks, the
+        bounds a shaded range; reservations stand below.
 
         Args:
             ax: axes of matplotlib to draw on, or None for a new figure.

@@ -7,7 +7,7 @@ import optax
 
 from clr_optax._range.words import needs
 
-_ACCUMULATES = needs(
+ACCUMULATES = needs(
     "an optimizer that updates at each of its steps",
     "pass accumulate=k instead of optax.MultiSteps or optax.apply_every",
 )
@@ -16,8 +16,8 @@ _SEARCHES = needs(
     "a line search chooses its own: leave it out (optax.lbfgs has linesearch=None)",
 )
 _REFUSED = {
-    optax.MultiStepsState: _ACCUMULATES,
-    optax.ApplyEvery: _ACCUMULATES,
+    optax.MultiStepsState: ACCUMULATES,
+    optax.ApplyEvery: ACCUMULATES,
     optax.ScaleByBacktrackingLinesearchState: _SEARCHES,
     optax.ScaleByZoomLinesearchState: _SEARCHES,
 }
@@ -26,7 +26,7 @@ _REFUSED = {
 def check_optimizer(transformation: Any) -> None:
     """Raises TypeError for what is no gradient transformation."""
     if isinstance(transformation, optax.MultiSteps):
-        raise TypeError(_ACCUMULATES)
+        raise TypeError(ACCUMULATES)
     if not isinstance(transformation, optax.GradientTransformation):
         raise TypeError(
             needs(

@@ -3,7 +3,7 @@
 import textwrap
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,13 @@ if TYPE_CHECKING:
 
 _NAME = "RangeTest.plot"
 _LINE, _RANGE = "#1f4e9c", "#f2a33a"
-_MARKS = {"valley": "o", "slide": "s", "steep": "^", "minimum": "D", "smith": "v"}
+_MARKS: dict[Rule, str] = {
+    "valley": "o",
+    "slide": "s",
+    "steep": "^",
+    "minimum": "D",
+    "smith": "v",
+}
 
 
 def draw(
@@ -86,9 +92,9 @@ def _draw_one(ax: Any, curves: list[Curve], lines: list[NDArray[Any]]) -> None:
         return  # the reservations say why
     label = f"bounds {base_lr:.3g} to {max_lr:.3g}"
     ax.axvspan(base_lr, max_lr, color=_RANGE, alpha=0.25, lw=0, label=label)
-    for rule in get_args(Rule):
+    for rule, mark in _MARKS.items():
         (rate,) = medians(_NAME, curves, partial(suggest_lr, rule=rule))
-        style = {"marker": _MARKS[rule], "ms": 7, "mec": "white", "ls": "none"}
+        style = {"marker": mark, "ms": 7, "mec": "white", "ls": "none"}
         height = _height(lrs, middle, rate)
         ax.plot(rate, height, **style, label=f"{rule} {rate:.3g}", zorder=3)
 

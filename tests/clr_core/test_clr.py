@@ -175,7 +175,7 @@ def test_fractions_of_a_step_lie_on_the_line():
             {"scale_fn": abs, "scale_mode": "iteration"},
             "needs scale_mode .*did you mean 'iterations'",
         ),
-        ({"mode": "exp_range", "gamma": 0}, "needs 0 < gamma <= 1, got gamma=0"),
+        ({"mode": "exp_range", "gamma": 0}, "needs gamma above 0, got gamma=0"),
     ],
 )
 def test_unknown_names_are_refused(options, message):

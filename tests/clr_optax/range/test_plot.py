@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from test_range_curve import RULES, curve, flat
 
+from clr_core._curve import clean
 from clr_optax import RangeTest
 
 plt = pytest.importorskip("matplotlib.pyplot")
@@ -57,6 +58,16 @@ def test_the_line_is_the_mean_of_medians():
         reach = min(i, 5)
         expected = np.mean(medians[i - reach : i + reach + 1])
         assert line[i] == pytest.approx(expected)
+
+
+def test_the_line_is_what_the_rules_read():
+    lrs, losses = curve()
+    line = RangeTest(lrs, losses).plot().get_lines()[1].get_ydata()
+    cleaned, _ = clean(jnp.asarray(lrs), jnp.asarray(losses))
+    heights = cleaned.height[: cleaned.lowest]  # until the loss rises out of sight
+    fall = line[: heights.size]
+    shares = [(x - x.min()) / np.ptp(x) for x in (np.array(heights), fall)]
+    np.testing.assert_allclose(*shares, atol=1e-5)
 
 
 @pytest.mark.parametrize("inches", [(6, 4), (9, 4), (14, 8)])
