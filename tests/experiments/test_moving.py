@@ -193,7 +193,7 @@ def test_scale_mode_is_checked():
 
 
 def test_gamma_is_checked():
-    with pytest.raises(ValueError, match="needs gamma above 0"):
+    with pytest.raises(ValueError, match="needs 0 < gamma <= 1"):
         clr_schedule(0, 1, 5, mode="exp_range", gamma=1.01)
     with pytest.raises(ValueError, match="mode='exp_range' with gamma"):
         clr_schedule(0, 1, 5, gamma=0.9)
