@@ -111,13 +111,15 @@ def _noise(raw: jax.Array, reach: jax.Array) -> tuple[jax.Array, jax.Array]:
 
     Noise is what second differences show, which a smooth curve hardly has. That of a
     single loss, s, would leave s / sqrt(k) in a mean over k if one loss did not depend
-    on another; means over a twentieth of the points show whether it does. Noise that
-    drifts has more in them, and what drifts within a twentieth drifts farther over the
-    whole; so the more they exceed, the more is asked of the fall: up to 20 times their
-    own noise, and no more than a random walk of such losses ever falls.
+    on another; means over a twentieth of the points show whether it does, or those over
+    a tenth if they show less: what repeats after a tenth, as batches may that are used
+    again, swings between two twentieths and does not drift. Noise that drifts has more
+    in them, and what drifts within a twentieth drifts farther over the whole; so the
+    more they exceed, the more is asked of the fall: up to 20 times their own noise, and
+    no more than a random walk of such losses ever falls.
     """
     single = _spread(raw, jnp.ones_like(reach))
-    block = _spread(raw, reach)
+    block = jnp.fmin(_spread(raw, reach), _spread(raw, 2 * reach) * 2**0.5)
     size = reach.astype(raw.dtype)
     ratio = block / jnp.where(single > 0, single, block.clip(TINY))
     drift = jnp.maximum(size * ratio**2 / 2, 1) ** 1.5

@@ -109,7 +109,12 @@ def _reason(function: str, facts: Facts) -> str:
         )
     fall = f"a fall of {facts.fall:.3g} from {facts.start:.3g}"
     if not _resolved(facts):
-        return refusal(function, "losses that fall", "test larger rates", got=fall)
+        return refusal(
+            function,
+            "losses that fall",
+            "test larger rates, or take more steps",
+            got=fall,
+        )
     settles = facts.first > facts.start + facts.fall / 4
     return refusal(
         function,

@@ -22,6 +22,13 @@ def check_whole(name: str, value: Any, least: int) -> None:
         raise ValueError(needs(f"{name} from {least} to {MOST_STEPS}", **{name: value}))
 
 
+def check_length(length: int) -> None:
+    """Raises ValueError for more batches than an int32 counts."""
+    if length >= 2**31:
+        rule = "num_steps times accumulate less than 2**31"
+        raise ValueError(needs(rule, got=length))
+
+
 def check_factor(stop_factor: Any, dtype: Any) -> jax.Array | None:
     """Returns the factor of the stop rule as an array, or None as it is."""
     if stop_factor is None:
@@ -68,7 +75,8 @@ def _check_key(key: Any) -> None:
         key.dtype, jax.dtypes.prng_key
     )
     raw = isinstance(key, jax.Array) and key.dtype == jnp.uint32
-    if not (typed or raw) or key.ndim != int(raw):
+    shape = jax.random.PRNGKey(0).shape if raw else ()
+    if not (typed or raw) or key.shape != shape:
         raise TypeError(
             needs(
                 "one random key",
@@ -99,15 +107,16 @@ def _check_function(name: str, value: Any, what: str) -> None:
 
 def check_params(params: Any) -> Any:
     """Returns the params as a pytree of real floating-point arrays."""
-    if _is_nnx_module(params):
-        raise TypeError(
-            needs(
-                "params apart from their module",
-                "graph, params, rest = nnx.split(model, nnx.Param, ...), "
-                "then state=rest",
-                got=type(params).__name__,
+    for part in jax.tree.leaves(params, is_leaf=_is_nnx_more):
+        if _is_nnx_more(part):
+            raise TypeError(
+                needs(
+                    "params apart from their module",
+                    "graph, params, rest = nnx.split(model, nnx.Param, ...), "
+                    "then state=rest",
+                    got=type(part).__name__,
+                )
             )
-        )
     if any(callable(leaf) for leaf in jax.tree.leaves(params)):
         raise TypeError(
             needs(
@@ -134,9 +143,10 @@ def check_params(params: Any) -> Any:
     return params
 
 
-def _is_nnx_module(params: Any) -> bool:
-    """Returns whether it is a module of Flax NNX, which is not imported for that."""
+def _is_nnx_more(part: Any) -> bool:
+    """Returns whether it is a module or a statistic of Flax NNX, not imported here."""
     return any(
-        kind.__module__.startswith("flax.nnx") and kind.__name__ == "Module"
-        for kind in type(params).__mro__
+        kind.__module__.startswith("flax.nnx")
+        and kind.__name__ in ("Module", "BatchStat")
+        for kind in type(part).__mro__
     )

@@ -1,6 +1,6 @@
 """What batches may be: stacked arrays, nothing at all, or anything that iterates."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
@@ -29,7 +29,7 @@ def source(batches: Any, wanted: int) -> Any:
         stacked = arrays("batches", batches)
         _check_stacked(stacked, wanted)
         return stacked
-    if isinstance(batches, str | bytes) or not _iterates(batches):
+    if isinstance(batches, str | bytes | Mapping) or not _iterates(batches):
         raise TypeError(
             needs(
                 "batches as arrays or as an iterable",
@@ -60,12 +60,8 @@ def _array(leaf: Any) -> jax.Array:
 
 
 def _iterates(batches: Any) -> bool:
-    """Returns whether iter takes it, which no isinstance tells of all."""
-    try:
-        iter(batches)
-    except TypeError:
-        return False
-    return True
+    """Returns whether iter takes it, which is not called: a loader may draw numbers."""
+    return any(hasattr(type(batches), name) for name in ("__iter__", "__getitem__"))
 
 
 def _is_stacked(batches: Any) -> bool:
@@ -109,12 +105,11 @@ def _check_stacked(batches: Any, wanted: int) -> None:
             )
         )
     number = shapes[0][0]
-    vectors = all(
-        len(leaf.shape) == 2 and jnp.issubdtype(leaf.dtype, jnp.inexact)
-        for leaf in jax.tree.leaves(batches)
-    )
+    # one batch looks so; rows of indices are integers in a single array
+    indices = [leaf.dtype.kind in "iu" for leaf in jax.tree.leaves(batches)] == [True]
+    flat = all(len(shape) == 2 for shape in shapes) and not indices
     sizes = {shape[1:2] for shape in shapes}
-    if number > 1 and (len(sizes) != 1 or () in sizes or vectors):
+    if number > 1 and (len(sizes) != 1 or () in sizes or flat):
         raise ValueError(
             needs(
                 "stacked batches, of shapes (num_batches, batch_size, ...)",

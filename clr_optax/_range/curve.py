@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from clr_core import suggest_bounds, suggest_lr
-from clr_optax._core import Rule
+from clr_optax._core import Rule, check_word
 from clr_optax._range.plot import draw
 from clr_optax._range.readings import curves_of, doubts, medians
 
@@ -87,6 +87,7 @@ class RangeTest(NamedTuple):
             ValueError: as ``bounds``, or the rule is unknown.
         """
         name = "RangeTest.suggest"
+        check_word(name, "rule", rule, Rule)
         curves = curves_of(name, self.lrs, self.losses)
         return medians(name, curves, partial(suggest_lr, rule=rule))[0]
 
@@ -118,7 +119,8 @@ class RangeTest(NamedTuple):
         Raises:
             ImportError: matplotlib is not installed.
             TypeError: as ``bounds``.
-            ValueError: there are not as many labels as curves.
+            ValueError: there are not as many labels as curves; curves of different
+                rates have none; there are fewer than 2 points.
         """
         curves = curves_of("RangeTest.plot", self.lrs, self.losses)
         return draw(curves, ax, labels)

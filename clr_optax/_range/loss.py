@@ -4,6 +4,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from clr_optax._range.words import needs
 
@@ -74,7 +75,9 @@ def _check_number(loss: Any) -> None:
         raise TypeError(
             needs(
                 "loss_fn to return a loss that is a JAX array",
-                "compute it with jax.numpy, it has no gradient otherwise",
+                "compute it with jax.numpy, it has no gradient otherwise"
+                if isinstance(loss, int | float | np.number | np.ndarray)
+                else "return the number itself",
                 got=type(loss).__name__,
             )
         )

@@ -39,6 +39,10 @@ def draw(
                 curves=len(curves),
             )
         )
+    if labels is None and any((lrs != curves[0][0]).any() for lrs, _ in curves):
+        raise ValueError(refusal(_NAME, "labels for curves that differ in their rates"))
+    if len(curves[0][0]) < 2:
+        raise ValueError(refusal(_NAME, "at least 2 points", got=1))
     ax = _new_axes() if ax is None else ax
     ends = [_max_lr(curve) for curve in curves]
     low, high = _limits(curves, ends)

@@ -23,15 +23,33 @@ def curves_of(function: str, lrs: Any, losses: Any) -> list[Curve]:
                 "suggest_bounds works under jit and vmap",
             )
         )
-    lrs, losses = np.asarray(lrs), np.asarray(losses)
-    if losses.ndim < 2:
-        return [(lrs, losses)]
-    if losses.shape[-lrs.ndim :] != lrs.shape:
+    lrs, losses = _array(function, "lrs", lrs), _array(function, "losses", losses)
+    axes = range(1, losses.ndim + 1)
+    if lrs.ndim not in axes or losses.shape[-lrs.ndim :] != lrs.shape:
         raise ValueError(
-            refusal(function, "rates for each loss", lrs=lrs.shape, losses=losses.shape)
+            refusal(
+                function,
+                "a rate for each loss",
+                got=f"lrs of shape {lrs.shape}, losses of shape {losses.shape}",
+            )
         )
+    if not losses.size:
+        raise ValueError(refusal(function, "losses", got=f"shape {losses.shape}"))
     lrs = np.broadcast_to(lrs, losses.shape).reshape(-1, losses.shape[-1])
     return list(zip(lrs, losses.reshape(lrs.shape), strict=True))
+
+
+def _array(function: str, name: str, values: Any) -> NDArray[Any]:
+    """Returns the values as an array of numbers."""
+    try:
+        array = np.asarray(values)
+        if array.dtype != object:
+            return array
+        reason = "objects"
+    except (TypeError, ValueError, RuntimeError) as error:
+        reason = str(error)
+    got = f"{type(values).__name__}: {reason}"
+    raise TypeError(refusal(function, f"{name} as an array of numbers", got=got))
 
 
 def medians(

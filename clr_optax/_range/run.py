@@ -8,7 +8,13 @@ import optax
 from jax.typing import ArrayLike
 
 from clr_optax._core import Spacing
-from clr_optax._range.args import check_factor, check_kinds, check_params, check_whole
+from clr_optax._range.args import (
+    check_factor,
+    check_kinds,
+    check_length,
+    check_params,
+    check_whole,
+)
 from clr_optax._range.batches import arrays, source
 from clr_optax._range.curve import RangeTest
 from clr_optax._range.devices import mesh_of, on_mesh
@@ -77,8 +83,9 @@ def lr_range_test(
             - arrays of shapes (num_batches, batch_size, ...), stacked, or a pytree of
               them; step i uses batch i modulo their number. What looks like one batch
               or a whole data set is refused: arrays that differ in their first two
-              axes, only floats of two axes, or more of equal shapes than there are
-              steps. One batch x is x[None].
+              axes, that all have two (but for a single one of integers), or more of
+              equal shapes than there are steps. One batch x is x[None]; a batch of
+              sequences, (batch_size, time, ...), cannot be told from stacked ones.
             - None for a loss_fn that needs no batches: it is given None.
         state: a pytree of arrays of any dtype that loss_fn hands on to the next batch,
             such as the statistics of batch normalisation. Default None: there is none.
@@ -105,7 +112,8 @@ def lr_range_test(
 
     Raises:
         TypeError: an argument of the wrong kind; a loss_fn that does not return what
-            it must; an optimizer that accumulates by itself or searches for its rate;
+            it must; an optimizer that accumulates by itself, searches for its rate or
+            does not ask for it;
             an iterable under ``jit`` or ``vmap``. What loss_fn raises comes through.
         ValueError: a rate that is not finite and positive, max_lr not above min_lr by
             num_steps different rates, a number out of range, no params, batches of
@@ -142,7 +150,7 @@ def lr_range_test(
 
         A second call with the same functions and shapes compiles nothing, whatever the
         bounds. So loss_fn and optimizer must be pure, and a lambda that is written anew
-        is compiled anew.
+        is compiled anew. For that the last eight are kept, with what they close over.
 
     References:
         Smith, 2015, https://arxiv.org/abs/1506.01186, section 3.3.
@@ -153,6 +161,7 @@ def lr_range_test(
     lrs = rates(min_lr, max_lr, num_steps, spacing)
     check_whole("accumulate", accumulate, 1)
     length = lrs.size * accumulate
+    check_length(length)
     batches = source(batches, length)
     stream = isinstance(batches, Stream)
     mesh = mesh_of((params, state, batches.first() if stream else batches))

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from clr_optax._range.devices import on_mesh
-from clr_optax._range.optimizer import check_opt_state, check_optimizer
+from clr_optax._range.optimizer import check_opt_state, check_optimizer, noting
 from clr_optax._range.stop import Stop
 
 
@@ -47,15 +47,16 @@ class Start:
         """Returns the carry before the first batch, with copies of what is given."""
         params, state = jax.tree.map(jnp.copy, (params, state))
         zero = jnp.zeros((), self.dtype)
-        transformation = self.optimizer(lambda count: zero)
+        with noting("optimizer(schedule)"):
+            transformation = self.optimizer(lambda count: zero)
         check_optimizer(transformation)
-        opt_state = transformation.init(params)
-        check_opt_state(opt_state)
+        with noting("init(params)"):
+            opt_state = _copied(transformation.init(params))
+        check_opt_state(opt_state, params)
         sums = None
         if self.accumulate > 1:
             sums = zero, jax.tree.map(_zeros_for_a_sum, trained(params))
-        stop = Stop.start(self.dtype)
-        return _apart(Carry(params, opt_state, state, stop, sums))
+        return Carry(params, opt_state, state, Stop.start(self.dtype), sums)
 
 
 def first_carry(start: Start, params: Any, state: Any, mesh: Any) -> Carry:
@@ -92,17 +93,18 @@ def trained(params: Any) -> Any:
     return params.fast if isinstance(params, optax.LookaheadParams) else params
 
 
-def _apart(carry: Carry) -> Carry:
-    """Returns the carry with a copy for each array that stands in it once more."""
-    seen: set[int] = set()
+def _copied(tree: Any) -> Any:
+    """Returns a copy of each array, one after another, as there may be no room for all.
 
-    def own(leaf: Any) -> jax.Array:
-        array = jnp.copy(leaf) if id(leaf) in seen else jnp.asarray(leaf)
-        seen.add(id(leaf))
-        return array
-
-    apart: Carry = jax.tree.map(own, carry)
-    return apart
+    An optimizer's state may hold the params, one array twice, or what the caller holds.
+    """
+    leaves, form = jax.tree.flatten(tree)
+    del tree
+    leaves.reverse()
+    copies = []
+    while leaves:
+        copies.append(jnp.copy(leaves.pop()))
+    return jax.tree.unflatten(form, copies)
 
 
 def _zeros_for_a_sum(leaf: jax.Array) -> jax.Array:

@@ -45,8 +45,8 @@ class Stop(NamedTuple):
     @classmethod
     def start(cls, dtype: jax.typing.DTypeLike) -> "Stop":
         """Returns what is known before the first step."""
-        zero = jnp.zeros((), dtype)
-        return cls(zero, zero, zero, zero, jnp.zeros((), bool))
+        mean, noise, best, previous = (jnp.zeros((), dtype) for _ in range(4))
+        return cls(mean, noise, best, previous, jnp.zeros((), bool))
 
     def after(
         self,

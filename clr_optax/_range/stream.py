@@ -28,6 +28,8 @@ class Stream(Iterator[Any]):
     def first(self) -> Any:
         """Returns the first batch, which will come again, or None without one."""
         self._waiting = list(itertools.islice(self, 1))
+        for batch in self._waiting:
+            _check_batched(batch)
         return self._waiting[0] if self._waiting else None
 
     def __next__(self) -> Any:
@@ -47,6 +49,19 @@ class Stream(Iterator[Any]):
         return jax.tree_util.tree_map_with_path(_part, batch)
 
 
+def _check_batched(batch: Any) -> None:
+    """Raises ValueError for vectors of several lengths, which single examples are."""
+    shapes = [leaf.shape for leaf in jax.tree.leaves(batch)]
+    if len(set(shapes)) > 1 and all(len(shape) == 1 for shape in shapes):
+        raise ValueError(
+            needs(
+                "batches whose arrays have one axis over examples",
+                "an iterable of single examples has to be batched first",
+                got=f"vectors of shapes {shapes}",
+            )
+        )
+
+
 def _is_ready_made(leaf: Any) -> bool:
     """Returns whether it is an array that needs neither a check nor a conversion."""
     if isinstance(leaf, np.ndarray):
@@ -62,7 +77,7 @@ def _part(path: Any, leaf: Any) -> Any:
         raise ValueError(
             needs(
                 "batches whose arrays have an axis over examples",
-                "an iterable of single examples has to be batched first",
+                "leave it out of the batch, or batch single examples first",
                 got=f"one number at {place}",
             )
         )

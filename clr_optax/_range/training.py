@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import optax
 
 from clr_optax._range.loss import check_loss, check_state
+from clr_optax._range.optimizer import check_asked, noting
 from clr_optax._range.points import Point
 from clr_optax._range.start import Carry, Start, trained
 
@@ -48,8 +49,10 @@ class TrainingStep:
             batch = jax.tree.map(lambda a: a[i % a.shape[0]], batch)
         key = () if given.key is None else (jax.random.fold_in(given.key, i),)
 
+        before = carry.state
+
         def evaluate(params: Any) -> tuple[jax.Array, tuple[Any, Any]]:
-            return self.evaluate(params, carry.state, batch, *key)
+            return self.evaluate(params, before, batch, *key)
 
         params = trained(carry.params)
         (loss, (state, aux)), grads = jax.value_and_grad(evaluate, has_aux=True)(params)
@@ -117,7 +120,13 @@ class TrainingStep:
         reached = ~carry.stop.stopped & jnp.isfinite(loss)
         lr = given.lrs[i]
         rate = jnp.where(stop.stopped, jnp.zeros_like(lr), lr)
-        transformation: Any = self.start.optimizer(lambda count: rate)
+        asked = []
+
+        def schedule(count: Any) -> jax.Array:
+            asked.append(count)
+            return rate
+
+        transformation: Any = self.start.optimizer(schedule)
         extra = _accepted(
             transformation,
             value=loss,
@@ -125,9 +134,11 @@ class TrainingStep:
             value_fn=lambda params: evaluate(params)[0],
             grad_fn=lambda params, _: jax.grad(lambda p: evaluate(p)[0])(params),
         )
-        updates, opt_state = transformation.update(
-            grads, carry.opt_state, carry.params, **extra
-        )
+        with noting(f"update(grads, state, params{''.join(f', {x}=' for x in extra)})"):
+            updates, opt_state = transformation.update(
+                grads, carry.opt_state, carry.params, **extra
+            )
+        check_asked(asked)
         params = optax.apply_updates(carry.params, updates)
         carry = carry._replace(params=params, opt_state=opt_state, stop=stop)
         return carry, Point(loss, reached, None)

@@ -62,6 +62,13 @@ def test_a_fall_is_read_the_better_the_more_points_there_are(size, noise):
     assert readable(fall(size, 1.5, noise, 200)) >= 0.95
 
 
+@pytest.mark.parametrize("batches", [5, 7, 10, 20])
+def test_batches_that_come_again_do_not_hide_a_fall(batches):
+    rng = np.random.default_rng(batches)
+    noise = np.tile(rng.normal(size=(500, batches)), 100 // batches + 1)[:, :100]
+    assert readable(fall(100, 10) + 0.6 * noise) >= 0.98
+
+
 @pytest.mark.parametrize("size", [10, 12, 15, 20, 50, 100, 1000])
 @pytest.mark.parametrize("depth", [1e-3, 1.5, 1e3])
 def test_a_fall_without_noise_is_always_read(size, depth):

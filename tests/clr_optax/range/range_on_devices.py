@@ -66,12 +66,29 @@ def check_sharding(before, carry, params):
                 assert leaf.is_fully_replicated
 
 
+def check_nothing_given_is_donated(mesh):
+    """An optimizer may close over arrays, and hand them on as its state."""
+    params, batches = problem()
+    params, momentum = spread(mesh, (params, np.float32(0.9)))
+    optimizer = optax.inject_hyperparams(optax.sgd)
+    lr_range_test(
+        regression,
+        params,
+        batches,
+        max_lr=0.1,
+        num_steps=20,
+        optimizer=lambda rate: optimizer(rate, momentum=momentum),
+    )
+    assert not any(leaf.is_deleted() for leaf in (momentum, *params.values()))
+
+
 def main(several=()):
     if several:
         coordinator, number, process = several
         jax.distributed.initialize(coordinator, int(number), int(process))
     mesh = Mesh(np.array(jax.devices()), "data")
     assert mesh.size == 4
+    check_nothing_given_is_donated(mesh)
     carries = watch_carries()
     for loss_fn, wide, accumulate in ((regression, (8, 8), 2), (convolution, (16,), 1)):
         params, batches = jax.device_get(problem(wide=wide))

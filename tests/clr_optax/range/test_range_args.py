@@ -94,6 +94,12 @@ def call(**changes):
         ({"state": "a"}, TypeError, "state to be a pytree of arrays, but 'a' is a str"),
         ({"accumulate": 0}, ValueError, "accumulate from 1 to .*got accumulate=0"),
         ({"accumulate": 2.0}, TypeError, "whole accumulate, got accumulate=2.0"),
+        (
+            {"num_steps": 10**6, "accumulate": 10**4},
+            ValueError,
+            r"num_steps times accumulate less than 2\*\*31, got 10000000000",
+        ),
+        ({"key": jax.numpy.zeros(5, "uint32")}, TypeError, "got uint32 of shape .5,."),
         ({"stop_factor": "4"}, TypeError, "number as stop_factor, .*None stops at"),
         ({"stop_factor": True}, TypeError, "got stop_factor=True"),
         ({"stop_factor": 1}, ValueError, "stop_factor above 1, .*got stop_factor=1"),
@@ -113,7 +119,7 @@ def test_errors_say_what_is_needed(changes, error, match):
     [
         (lambda loss: 0.5, "a loss that is a JAX array, got float, compute it with"),
         (lambda loss: np.float32(1), "got float32, compute it with jax.numpy"),
-        (lambda loss: None, "got NoneType"),
+        (lambda loss: None, "got NoneType, return the number itself"),
         (
             lambda loss: loss[None],
             r"one number as loss, got shape \(1,\), take its mean",

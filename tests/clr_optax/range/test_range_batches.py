@@ -122,6 +122,28 @@ def test_no_more_batches_are_held_than_there_is_room_for(room, most, monkeypatch
     assert len(references) == 40
 
 
+def test_an_iterable_is_asked_for_an_iterator_once_a_pass():
+    class Loader:
+        iterators = 0
+
+        def __iter__(self):
+            self.iterators += 1
+            return iter(BATCHES)
+
+    loader = Loader()
+    lr_range_test(any_loss, jnp.ones(3), loader, num_steps=30)
+    assert loader.iterators == 30 / len(BATCHES)
+
+
+def test_what_a_loader_raises_comes_through():
+    class Loader:
+        def __iter__(self):
+            raise TypeError("no such shard")
+
+    with pytest.raises(TypeError, match="no such shard"):
+        lr_range_test(any_loss, jnp.ones(3), Loader())
+
+
 def test_what_can_start_again_does():
     loader = Loader(BATCHES)
     same(loader)
@@ -211,6 +233,7 @@ WAYS = "give one batch x as x.None., a data set as .*or another iterable of batc
         (BATCHES[0], ONE + WAYS),
         ((X, Y), ONE + WAYS),
         ({"x": X, "y": np.eye(10)[:1].repeat(640, 0)}, ONE + WAYS),
+        ({"inputs": np.ones((32, 64), int), "targets": np.ones((32, 64), int)}, ONE),
         (X[:16], ONE),
         (X, ONE),
         (Y, ONE),
@@ -221,6 +244,7 @@ WAYS = "give one batch x as x.None., a data set as .*or another iterable of batc
         (list(BATCHES[0]), "into a tuple, and the tuples into a list"),
         ([{"x": X}, {"y": X}], "alike but for their size"),
         (zip(X, Y, strict=True), r"one number at batch\[1\]"),
+        ([(np.ones(5), np.ones(2))] * 9, r"got vectors of shapes \[\(5,\), \(2,\)\]"),
     ],
 )
 def test_what_may_be_one_batch_or_a_data_set_is_refused(batches, match):
@@ -250,6 +274,7 @@ def test_what_is_said_clearly_is_taken(batches):
         (lambda: BATCHES, "got batches of type function, call it to get its batches"),
         (3 + 0j, "one leading axis"),
         ("abc", "got batches of type str"),
+        ({"x": iter(X)}, "got batches of type dict, give one batch"),
         ([{"x": X, "name": "a"}], r"batches of arrays, got str at batch\['name'\]"),
         ([{"x": np.array(["a", "b"])}], r"got dtype <U1 at batch\['x'\], leave it out"),
         ([object()], r"got object at batch, convert each batch in a generator"),

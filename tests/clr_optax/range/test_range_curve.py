@@ -85,7 +85,7 @@ def test_errors_are_those_of_the_functions():
         RangeTest(lrs, flat()).bounds()
     with pytest.raises(ValueError, match="got rule='vally', did you mean 'valley'"):
         RangeTest(lrs, losses).suggest("vally")
-    with pytest.raises(ValueError, match=r"rates for each loss, got lrs=\(3,\), loss"):
+    with pytest.raises(ValueError, match="a rate for each loss, got lrs of shape"):
         RangeTest([1, 2, 3], [[1, 2], [3, 4]]).bounds()
 
 

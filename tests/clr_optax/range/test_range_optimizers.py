@@ -205,12 +205,23 @@ def test_frozen_params_stay():
             ),
             "a line search chooses its own",
         ),
+        (lambda rate: optax.sgd(0.1), "asks for its rate at each update, got one that"),
+        (lambda rate: optax.set_to_zero(), "asks for its rate at each update"),
+        (lambda rate: optax.lookahead(optax.sgd(rate), 5, 0.5), "init_synced"),
     ],
 )
+@pytest.mark.filterwarnings("ignore:.*has no attribute `fast`")
 def test_optimizers_without_a_curve_are_refused(optimizer, match):
     params, batches = problem()
     with pytest.raises(TypeError, match=match):
         lr_range_test(regression, params, batches, optimizer=optimizer)
+
+
+@pytest.mark.parametrize("optimizer", [optax.rprop, lambda rate: optax.sgd(rate[0])])
+def test_what_an_optimizer_raises_says_how_it_was_called(optimizer):
+    with pytest.raises(TypeError) as raised:
+        lr_range_test(regression, *problem(), optimizer=optimizer)
+    assert "goes through optax.inject_hyperparams" in "".join(raised.value.__notes__)
 
 
 @pytest.mark.parametrize("name", ["sgd", "momentum", "adamw"])

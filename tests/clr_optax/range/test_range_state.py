@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from range_problems import problem, regression
 
@@ -83,6 +84,29 @@ def test_the_state_that_was_given_is_as_it_was():
 def raw(leaf):
     typed = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
     return jax.random.key_data(leaf) if typed else leaf
+
+
+def test_an_optimizer_evaluates_with_the_state_before_the_batch():
+    def loss_fn(params, state, batch):
+        return state * regression(params, batch), state + 1
+
+    def spoiled_unless_equal(rate):
+        def update(updates, state, params, *, value, value_fn, **_):
+            same = jnp.isclose(value_fn(params), value)
+            return jax.tree.map(lambda u: jnp.where(same, u, jnp.nan), updates), state
+
+        check = optax.GradientTransformationExtraArgs(optax.init_empty_state, update)
+        return optax.chain(check, optax.sgd(rate))
+
+    test = lr_range_test(
+        loss_fn,
+        *problem(),
+        state=1.0,
+        max_lr=1e-3,
+        num_steps=10,
+        optimizer=spoiled_unless_equal,
+    )
+    assert test.num_finite == 10
 
 
 @pytest.mark.parametrize("accumulate", [1, 3])
@@ -174,6 +198,10 @@ def test_a_state_that_changes_its_kind_is_refused(returned, match):
 def test_a_bare_module_is_told_to_be_split():
     with pytest.raises(TypeError, match=r"got Network, .*nnx.split.*state=rest"):
         lr_range_test(error, Network(nnx.Rngs(0)), problem()[1])
+    with pytest.raises(TypeError, match=r"got Network, .*nnx.split.*state=rest"):
+        lr_range_test(error, {"body": Network(nnx.Rngs(0))}, problem()[1])
+    with pytest.raises(TypeError, match=r"got BatchStat, .*nnx.split.*state=rest"):
+        lr_range_test(error, nnx.state(Network(nnx.Rngs(0)), nnx.BatchStat), None)
 
 
 def test_what_is_not_trained_is_told_to_be_state():
