@@ -124,7 +124,7 @@ def train_epoch(
     )
     def local_runs(state: State, runs: Any, number: Any, arrays: Any) -> Any:
         each, at_once = pace(mesh.devices.flat[0].platform, batch_size)
-        shared = mesh, optimizers, batch_size, at_once, number, arrays
+        shared = optimizers, batch_size, at_once, number, arrays
         return each(partial(_one_run, *shared), (state, runs))
 
     trained: tuple[State, jax.Array] = local_runs(state, runs, number, arrays)
@@ -132,7 +132,6 @@ def train_epoch(
 
 
 def _one_run(
-    mesh: Mesh,
     optimizers: tuple[optax.GradientTransformation, ...],
     batch_size: int,
     at_once: int,
@@ -146,8 +145,7 @@ def _one_run(
     arm, seed = run
     key = jax.random.fold_in(jax.random.key(seed), number)
     order_key, dropout_key = jax.random.split(key)
-    # the bare spec is not enough for JAX before 0.8.2
-    along_data = NamedSharding(mesh, PartitionSpec("data"))
+    along_data = PartitionSpec("data")
     shared_out = partial(jax.lax.with_sharding_constraint, shardings=along_data)
 
     def step(state: State, batch: jax.Array) -> tuple[State, jax.Array]:
