@@ -47,7 +47,7 @@ def _one_test(
 
 
 def _loss(data: Images, params: Any, indices: jax.Array, key: jax.Array) -> jax.Array:
-    """The mean cross-entropy of a batch, as training has it."""
+    """The mean cross-entropy of a batch; dropout keys go by place, not by image."""
     keys = jax.random.split(key, len(indices))
     losses, _ = network.score(params, data.images[indices], data.labels[indices], keys)
     return losses.mean()
