@@ -11,7 +11,7 @@ from lab import network
 from lab.data import Images
 
 
-def stacked(
+def range_test_of_seeds(
     images: Images, optimizer: Any, *, seeds: int, steps: int, batch_size: int
 ) -> RangeTest:
     """The curves of all seeds, with a leading axis over them."""

@@ -72,7 +72,7 @@ def training(monkeypatch):
     monkeypatch.setattr(stages, "train", training)
     monkeypatch.setattr(stages, "start", start)
     monkeypatch.setattr(snapshots, "start", start)
-    monkeypatch.setattr(parts, "stacked", known_range_test)
+    monkeypatch.setattr(parts, "range_test_of_seeds", known_range_test)
     monkeypatch.setattr(snapshots, "softmax_outputs", known_outputs)
     return training
 
@@ -181,7 +181,7 @@ def test_a_range_test_that_cannot_be_read_ends_the_run(
         test = known_range_test(*args, **sizes)
         return test._replace(losses=np.ones_like(test.losses))
 
-    monkeypatch.setattr(parts, "stacked", flat)
+    monkeypatch.setattr(parts, "range_test_of_seeds", flat)
     assert run()[0] == 1
     assert "needs losses that fall" in capsys.readouterr().err
 

@@ -25,7 +25,7 @@ from lab.comparison.snapshots import snapshots
 from lab.comparison.tuning import TUNED, best, peak_scores, peaks_to_try, tuning_steps
 from lab.data import FashionMNIST
 from lab.history import History
-from lab.range_tests import stacked
+from lab.range_tests import range_test_of_seeds
 from lab.stages import Stages
 
 Results = dict[str, Any]
@@ -39,7 +39,7 @@ def experiment(
     final = choosing._replace(test=data.test)
 
     stages.console.print(f"Range tests of {settings.range_test_steps:,} steps in all")
-    test = stacked(
+    test = range_test_of_seeds(
         choosing.train,
         partial(optax.sgd, momentum=0.9),
         seeds=settings.range_seeds,
