@@ -6,8 +6,7 @@ from typing import Any
 import numpy as np
 
 from clr_optax import RangeTest
-from lab.statistics import paired_difference
-from lab.tables import difference, markdown, mean_and_sd
+from lab.tables import difference, markdown, mean_and_sd, paired_difference
 from lab.transformer.protocol import BASELINE
 
 Rows = list[dict[str, Any]]
