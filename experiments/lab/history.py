@@ -61,11 +61,11 @@ class History:
         """One metric of one arm after the last epoch, of shape (seeds,)."""
         return self.of(arm, metric)[:, -1]
 
-    def scores(self, metric: str) -> dict[str, float]:
-        """The mean over the seeds after the last epoch; 0 for an arm that diverged."""
+    def scores(self) -> dict[str, float]:
+        """The seeds' mean val_accuracy at the end; 0 for an arm that diverged."""
         lost = self.diverged()
         return {
-            arm: 0.0 if arm in lost else float(self.last(arm, metric).mean())
+            arm: 0.0 if arm in lost else float(self.last(arm, "val_accuracy").mean())
             for arm in self.arms
         }
 

@@ -64,7 +64,7 @@ class Stages:
             spent += epoch.seconds
             self.seconds[stage] = spent + epoch.compile_seconds
             self._count_down(count, epoch.seconds)
-            best = max(runs.history.scores("val_accuracy").values())
+            best = max(runs.history.scores().values())
             self.console.print(
                 f"{stage}: epoch {runs.history.epochs}/{epochs} of {count} runs, "
                 f"{epoch.seconds:.1f} s, best accuracy {best:.4f}; "

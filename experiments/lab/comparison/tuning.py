@@ -27,7 +27,7 @@ def peak_scores(
     }
     history = stages.train("B choices", arms, data, seeds=1, epochs=epochs)
     scores: dict[str, dict[str, float]] = {name: {} for name in TUNED}
-    for trial, accuracy in history.scores("val_accuracy").items():
+    for trial, accuracy in history.scores().items():
         name, peak = tried[trial]
         scores[name][f"{peak:g}"] = accuracy
     return scores

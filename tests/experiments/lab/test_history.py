@@ -76,7 +76,7 @@ def test_the_score_is_the_mean_over_seeds_and_0_for_the_lost():
     figures = np.ones((2, 2, 2, len(METRICS)))
     figures[0, :, 1, METRICS.index("val_accuracy")] = 0.25, 0.75
     figures[1, 1, 0, METRICS.index("loss")] = np.nan
-    assert filled(figures).scores("val_accuracy") == {"A": 0.5, "B": 0}
+    assert filled(figures).scores() == {"A": 0.5, "B": 0}
 
 
 def test_json_is_by_arm_metric_seed_and_epoch():
