@@ -16,7 +16,7 @@ from lab.comparison.parts import run_epochs
 from lab.comparison.pictures import draw_all
 from lab.comparison.protocol import SHORT
 from lab.comparison.schedules import SCHEDULES
-from lab.history import History, Runs
+from lab.history import METRICS, History, Runs
 from lab.training import Epoch, State
 
 
@@ -202,6 +202,15 @@ def test_tables_pair_the_seeds(training, run):
     assert not lines[list(SCHEDULES).index("cosine decay")][-3].strip()
     assert {len(line) for line in lines} == {len(head)}
     assert "n=2 paired seeds" in caption
+
+
+def test_a_run_is_lost_from_the_epoch_on_that_loses_any_figure():
+    figures = {metric: [[0.5, 0.5], [0.5, 0.5]] for metric in METRICS}
+    figures["val_loss"] = [[1.0, 1.0], [1.0, None]]
+    row = {"arm": "a", "epochs": 2, "figures": figures}
+    np.testing.assert_array_equal(tables.accuracy(row), [[50, 50], [50, np.nan]])
+    results = {"A": [row], "B": [], "C": []}
+    assert tables.diverged(results) == ["a of A, 2 epochs, diverged on 1 of 2 seeds"]
 
 
 def test_the_short_table_is_that_of_the_longest_runs(training, run):

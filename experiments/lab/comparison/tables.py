@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lab.comparison.schedules import BASELINE
+from lab.history import History
 from lab.tables import difference, markdown, mean_and_sd, named
 
 Results = dict[str, Any]
@@ -20,9 +21,14 @@ def readme(results: Results) -> str:
 
 def accuracy(row: Results) -> Floats:
     """Test accuracy in percent, of shape (seeds, epochs); NaN where a run diverged."""
-    figures = row["figures"]
-    lost = ~np.isfinite(np.array(figures["loss"], float))
-    return np.where(lost, np.nan, 100 * np.array(figures["val_accuracy"], float))
+    history = history_of(row)
+    known = np.isfinite(history.figures[0]).all(axis=-1)
+    return np.where(known, 100 * history.of(row["arm"], "val_accuracy"), np.nan)
+
+
+def history_of(row: Results) -> History:
+    """The figures of the arm of a row."""
+    return History.from_json({row["arm"]: row["figures"]})
 
 
 def schedules(results: Results) -> tuple[str, str]:
@@ -121,10 +127,10 @@ def diverged(results: Results) -> list[str]:
     sentences = []
     for part in "ABC":
         for row in results[part]:
-            lost = (~np.isfinite(accuracy(row))).any(axis=1)
-            if lost.any():
+            history = history_of(row)
+            for arm, lost in history.diverged().items():
                 sentences.append(
-                    f"{row['arm']} of {part}, {row['epochs']} epochs, diverged on "
-                    f"{lost.sum()} of {lost.size} seeds"
+                    f"{arm} of {part}, {row['epochs']} epochs, diverged on "
+                    f"{len(lost)} of {history.seeds} seeds"
                 )
     return sentences
