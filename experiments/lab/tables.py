@@ -42,7 +42,11 @@ def paired_difference(values: ArrayLike, others: ArrayLike) -> Interval:
 
 def difference(values: ArrayLike, others: ArrayLike, digits: int) -> str:
     """The mean of the paired differences and half of its 95 % interval, if known."""
-    gain = paired_difference(values, others)
+    return mean_and_reach(paired_difference(values, others), digits)
+
+
+def mean_and_reach(gain: Interval, digits: int) -> str:
+    """A mean and half of its interval, if known."""
     if not np.isfinite(gain.mean):
         return ""
     return f"{gain.mean:+.{digits}f} ± {gain.high - gain.mean:.{digits}f}"

@@ -42,7 +42,7 @@ def schedules(results: Results) -> tuple[str, str]:
         name, tuned = row["arm"], accuracy(row)[:, -1]
         ends = [accuracy(r)[:, -1] for r in results["A"] if r["arm"] == name]
         scores = results["peaks"][name]
-        gain = "" if name == BASELINE else difference(tuned, baseline, 2)
+        gain = "" if row["role"] == "baseline" else difference(tuned, baseline, 2)
         lines.append(
             [
                 name,
