@@ -23,7 +23,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from lab import network
 from lab.data import FashionMNIST
-from lab.devices import make_mesh, pace
+from lab.devices import awaited, make_mesh, pace
 from lab.history import History, Runs
 
 Optimizers = Mapping[str, optax.GradientTransformation]
@@ -94,9 +94,7 @@ def train(
     for number in range(history.epochs, epochs):
         started = time.perf_counter()
         state, metrics = compiled(state, (arms, seeds), np.int32(number), arrays)
-        while not metrics.is_ready():  # not block_until_ready, which delays Ctrl-C
-            time.sleep(0.01)
-        history = history.add(np.asarray(metrics))
+        history = history.add(awaited(metrics))
         seconds = time.perf_counter() - started
         yield Epoch(Runs(history, state), seconds, compile_seconds)
 

@@ -1,6 +1,5 @@
 """Runs of several arms, one on each device at a time."""
 
-import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache, partial
 from typing import Any, NamedTuple
@@ -12,6 +11,7 @@ import optax
 from jax.sharding import AxisType, PartitionSpec
 from numpy.typing import NDArray
 
+from lab.devices import awaited
 from lab.transformer.network import Network
 from lab.transformer.protocol import Arm
 from lab.transformer.text import Tokens, loader, windows
@@ -98,8 +98,8 @@ def _rounds(
         for step in range(0, stage.length, chunk):
             part = [values[:, step : step + chunk] for values in steps]
             run, new = advance((run, *part), ())
-            losses.append(_awaited(new))
-        bits = _awaited(score((run,), scored))
+            losses.append(awaited(new))
+        bits = awaited(score((run,), scored))
         yield some, np.concatenate(losses, axis=1), bits
 
 
@@ -172,10 +172,3 @@ def _numbers(schedule: optax.Schedule, length: int) -> Floats:
     """A schedule's value at each step."""
     values = np.asarray(schedule(np.arange(length)), np.float32)
     return np.broadcast_to(values, length)
-
-
-def _awaited(array: Any) -> Floats:
-    """The array's values; not by block_until_ready, which delays Ctrl-C."""
-    while not array.is_ready():
-        time.sleep(0.01)
-    return np.asarray(array)
