@@ -49,10 +49,10 @@ def trained(stage: Stage, network: Network, rows: Rows) -> Iterator[Rows]:
     A row is a run's figures: the mean loss in scoring, the losses in training as means
     of `every` steps.
     """
-    name, length, arms, seeds, *_ = stage
+    name, length, arms = stage.name, stage.length, stage.arms
     every = network.settings.every
     known = {(row["stage"], row["length"], row["arm"], row["seed"]) for row in rows}
-    runs = [(arm, seed) for seed in range(seeds) for arm in arms]
+    runs = [(arm, seed) for seed in range(stage.seeds) for arm in arms]
     wanted = [run for run in runs if (name, length, *run) not in known]
     for some, losses, bits in _rounds(stage, network, wanted):
         yield [
