@@ -22,7 +22,7 @@ from lab.comparison.schedules import (
     triangular,
 )
 from lab.comparison.snapshots import snapshots
-from lab.comparison.tuning import TUNED, best, peak_scores, peaks_to_try, tuning_steps
+from lab.comparison.tuning import TUNED, best, peak_scores, trials, tuning_steps
 from lab.data import FashionMNIST
 from lab.history import History
 from lab.range_tests import range_test_of_seeds
@@ -69,10 +69,10 @@ def experiment(
 def run_epochs(settings: Settings) -> int:
     """The epochs of all single runs: what the whole takes, but for its range tests."""
     points = len(settings.peaks) * len(settings.ratios) + 2
-    trials = [len(peaks_to_try(plan, settings, 0.1)) for plan in TUNED.values()]
+    tried = sum(trials(plan, settings) for plan in TUNED.values())
     return (
         points * settings.landscape_seeds * settings.landscape_epochs
-        + sum(trials) * settings.epochs[-1]
+        + tried * settings.epochs[-1]
         + 6 * settings.seeds * settings.anytime[-1]
         + len(SCHEDULES) * settings.seeds * settings.epochs[-1]
         + len(SCHEDULES) * settings.seeds * sum(settings.epochs)
