@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lab.comparison.schedules import BASELINE
+from lab.comparison.schedules import BASELINE, tuned_name
 from lab.history import History
 from lab.tables import difference, markdown, mean_and_sd, named
 
@@ -83,7 +83,7 @@ def anytime(results: Results) -> tuple[str, str]:
     ends = cycle_ends(results)
     read = [cell for end in ends for cell in (f"{end} epochs", LESS)]
     headings = ["schedule", *read, "3 snapshots", "less the last"]
-    baseline = accuracy(named(results["C"], f"{BASELINE}, tuned"))
+    baseline = accuracy(named(results["C"], tuned_name(BASELINE)))
     lines = []
     for row in results["C"]:
         name, figures = row["arm"], accuracy(row)
