@@ -94,7 +94,7 @@ def finish(results: dict[str, Any], out: Path, console: Console) -> int:
         raise LabError(f"the run in {out} is not finished: go on with --resume")
     draw_all(results, out)
     write_text(out / "README.md", page(results))
-    for text in (tables.readme(results), found_in_landscape(results), hopes(results)):
+    for text in (tables.both(results), found_in_landscape(results), hopes(results)):
         console.print(f"{text}\n")
     console.print(f"README.md, comparison.json and four pictures are in {out}")
     diverged = tables.diverged(results)

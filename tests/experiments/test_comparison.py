@@ -213,7 +213,7 @@ def test_a_run_is_lost_from_the_epoch_on_that_loses_any_figure():
     assert tables.diverged(results) == ["a of A, 2 epochs, diverged on 1 of 2 seeds"]
 
 
-def test_the_short_table_is_that_of_the_longest_runs(training, run):
+def test_the_readme_s_table_is_that_of_the_longest_runs(training, run):
     _, results = run()
     untuned = next(
         row
@@ -221,7 +221,7 @@ def test_the_short_table_is_that_of_the_longest_runs(training, run):
         if (row["arm"], row["epochs"]) == ("linear decay", 2)
     )
     untuned["figures"]["val_accuracy"] = [[0.5, 0.61], [0.5, 0.63]]
-    table = tables.short(results).splitlines()
+    table = tables.readme(results).splitlines()
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in table]
     assert cells[0][0] == "after 2 epochs"
     assert [line[0] for line in cells[2:]] == list(SCHEDULES)

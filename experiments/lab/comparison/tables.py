@@ -14,7 +14,7 @@ Floats = NDArray[np.float64]
 LESS = "less cosine"
 
 
-def readme(results: Results) -> str:
+def both(results: Results) -> str:
     """The two tables, each with what its columns are."""
     return "\n\n".join([*schedules(results), *anytime(results)])
 
@@ -64,7 +64,7 @@ def schedules(results: Results) -> tuple[str, str]:
     return markdown(headings, lines), caption
 
 
-def short(results: Results) -> str:
+def readme(results: Results) -> str:
     """What A and B come to after the longest runs, a line for each schedule."""
     longest = results["settings"]["epochs"][-1]
     untuned = [row for row in results["A"] if row["epochs"] == longest]
