@@ -162,7 +162,7 @@ def growth(data: str) -> list[dict[str, Any]]:
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
     """The command line."""
-    parser = Options(__doc__.split("\n\n")[0])
+    parser = Options(__doc__)
     parser.add_folders(Path("runs/benchmark"))
     parser.add_argument(
         "--peer-python",
