@@ -13,6 +13,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import re
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -128,7 +129,8 @@ def environment() -> dict[str, Any]:
 
 def portable(text: str) -> str:
     """The text with the home folder as ~, so that results name no one's."""
-    return text.replace(str(Path.home()), "~")
+    home = re.escape(str(Path.home()))
+    return re.sub(rf"(?<![\w./-]){home}(?![\w.-])", "~", text)
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
