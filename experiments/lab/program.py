@@ -30,7 +30,7 @@ PACKAGES = ("clr-jax", "jax", "jaxlib", "optax", "flax", "numpy")
 
 
 def exit_code(program: str, run: Callable[[Console], int], *, interrupted: str) -> int:
-    """Returns what `run` returns; 1 with the error's text, 130 after Ctrl-C."""
+    """What `run` returns; 1 with the error's text, 130 after Ctrl-C."""
     try:
         return run(Console(highlight=False, soft_wrap=True, markup=False, emoji=False))
     except (LabError, OSError, jax.errors.JaxRuntimeError) as error:
@@ -86,7 +86,7 @@ class Options(argparse.ArgumentParser):
         self.add_argument("--redraw", action="store_true", help="draw without training")
 
     def read(self, argv: Sequence[str] | None) -> argparse.Namespace:
-        """Returns the arguments; exits with 2 if they are wrong."""
+        """The arguments; exits with 2 if they are wrong."""
         args = self.parse_args(argv)
         for name, value in vars(args).items():
             if value == []:  # what argparse makes of --epochs=--, up to Python 3.12

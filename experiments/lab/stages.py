@@ -46,7 +46,7 @@ class Stages:
         seeds: int,
         epochs: int,
     ) -> History:
-        """Returns the arms' figures after so many epochs; prints a line for each."""
+        """The arms' figures after so many epochs; prints a line for each."""
         optimizers = {name: arm.optimizer for name, arm in arms.items()}
         checkpoints = self.checkpoints(stage, arms)
         runs = start(optimizers, seeds)

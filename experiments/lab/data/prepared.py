@@ -65,12 +65,12 @@ class FashionMnistBlocks(tfds.core.GeneratorBasedBuilder, skip_registration=True
 
 
 def copy_in(root: Path) -> Path:
-    """Returns where in a TFDS folder the copy is."""
+    """Where in a TFDS folder the copy is."""
     return root / str(FashionMnistBlocks.name) / str(FashionMnistBlocks.VERSION)
 
 
 def read(copy: Path) -> Arrays:
-    """Returns the four arrays: OSError if there is no copy, DataError if damaged."""
+    """The four arrays; OSError if there is no copy, DataError if it is damaged."""
     copy.stat()
     arrays = {}
     try:

@@ -10,7 +10,7 @@ from lab.data.files import Arrays, DataError, FashionMNIST
 
 
 def load(data_dir: Path | None = None, *, cache: Path | None = None) -> FashionMNIST:
-    """Returns Fashion-MNIST, checked bit for bit.
+    """Fashion-MNIST, checked bit for bit.
 
     The first start writes the four official files as a TFDS data set, which takes a
     second; later starts read that copy in a quarter. Without data_dir the sources are,
