@@ -111,7 +111,7 @@ def train_epoch(
     """One epoch of all runs: their new state and their metrics, of shape (runs, 4)."""
     runs_axis, whole = PartitionSpec("runs"), PartitionSpec()
 
-    # Along "data" XLA divides batches and adds gradients.
+    # along "data" XLA divides batches and adds gradients
     @partial(
         jax.shard_map,
         mesh=mesh,

@@ -147,7 +147,7 @@ def _read(name: str, path: Path) -> NDArray[np.uint8]:
 
 
 def _header(shape: tuple[int, ...]) -> bytes:
-    # Two zeros, 8 for unsigned bytes, the number of axes, then each length.
+    # two zeros, 8 for unsigned bytes, the number of axes, then each length
     return bytes([0, 0, 8, len(shape)]) + np.array(shape, ">u4").tobytes()
 
 

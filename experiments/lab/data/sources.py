@@ -32,18 +32,18 @@ def load(data_dir: Path | None = None, *, cache: Path | None = None) -> FashionM
         cache = Path(usual).expanduser()
     home = cache if data_dir is None else Path(data_dir)
 
-    # First the prepared copy.
+    # first the prepared copy
     copy = prepared.copy_in(home)
     troubles = []
     try:
         return files.as_images(prepared.read(copy), f"prepared copy in {copy}")
     except OSError:
-        pass  # There is none yet.
+        pass  # there is none yet
     except DataError as error:
         troubles.append(str(error))
     damaged = bool(troubles)
 
-    # Then whoever has the four files; from them the copy for the next start.
+    # then whoever has the four files; from them the copy for the next start
     for source, fetched in _sources(data_dir).items():
         try:
             arrays = fetched()
