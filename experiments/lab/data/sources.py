@@ -30,7 +30,7 @@ def load(data_dir: Path | None = None, *, cache: Path | None = None) -> FashionM
     if cache is None:
         usual = os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
         cache = Path(usual).expanduser()
-    home = cache if data_dir is None else Path(data_dir)
+    home = cache if data_dir is None else data_dir
 
     # first the prepared copy
     copy = prepared.copy_in(home)
@@ -74,7 +74,7 @@ def load(data_dir: Path | None = None, *, cache: Path | None = None) -> FashionM
 def _sources(data_dir: Path | None) -> dict[str, Callable[[], Arrays]]:
     """Ways to get the four files, in the order in which they are tried."""
     if data_dir is not None:
-        return {f"IDX files in {data_dir}": lambda: files.from_folder(Path(data_dir))}
+        return {f"IDX files in {data_dir}": lambda: files.from_folder(data_dir)}
     return {
         f"IDX files in {fetch.INSTALLED}": lambda: files.from_folder(fetch.INSTALLED),
         f"download from {files.URL}": fetch.from_download,
