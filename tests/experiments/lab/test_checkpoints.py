@@ -76,7 +76,7 @@ def test_each_k_th_is_kept_for_good_and_can_be_had(tmp_path):
         saver.save(runs(epoch))
     assert sorted(path.name for path in saver.folder.iterdir()) == ["2", "4", "6", "7"]
     same(saver.at(4, runs(0)), 4)
-    with pytest.raises(CheckpointError, match=r"epoch 3 .* run again without --resume"):
+    with pytest.raises(CheckpointError, match=r"epoch 3 .* choose another --out"):
         saver.at(3, runs(0))
 
 
@@ -139,6 +139,8 @@ def test_a_wrong_value_in_whole_files_is_noticed(folder, monkeypatch, capsys):
     monkeypatch.undo()
     same(open_(folder).latest(runs(0), 4), 3)
     assert "epoch 4: its checksum is wrong" in capsys.readouterr().out
+    with pytest.raises(CheckpointError, match=r"epoch 4 .*its checksum is wrong"):
+        open_(folder).at(4, runs(0))
 
 
 def test_what_was_passed_over_is_written_again(folder):
