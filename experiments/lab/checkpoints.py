@@ -139,11 +139,7 @@ class Checkpoints:
         return self.folder / str(epoch) / name
 
     def _check(self, found: dict[str, Any], epoch: int, epochs: int) -> None:
-        if epoch > epochs:
-            raise CheckpointError(
-                f"{self.folder} has {epoch} epochs done, more than --epochs {epochs}: "
-                f"give --epochs {epoch} or more, or another --out."
-            )
+        """Refuses a checkpoint of other settings, or of more epochs."""
         different = [
             f"{name} was {found.get(name)}, is {value}"
             for name, value in self.settings.items()
@@ -154,6 +150,11 @@ class Checkpoints:
                 f"the checkpoints in {self.folder} are of other settings: "
                 f"{'; '.join(different)}. Give the settings that they were made with, "
                 "or another --out."
+            )
+        if epoch > epochs:
+            raise CheckpointError(
+                f"{self.folder} has {epoch} epochs done, more than --epochs {epochs}: "
+                f"give --epochs {epoch} or more, or another --out."
             )
 
 

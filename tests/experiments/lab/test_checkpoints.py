@@ -167,6 +167,11 @@ def test_other_settings_are_refused_by_name(folder):
         open_(folder, seeds=5, size=1).latest(runs(0), 3)
 
 
+def test_other_settings_are_told_before_more_epochs(folder):
+    with pytest.raises(CheckpointError, match="batch_size was 16, is 32"):
+        open_(folder, batch_size=32).latest(runs(0), 2)
+
+
 def test_more_epochs_than_asked_for_are_refused(folder):
     with pytest.raises(
         CheckpointError, match="has 3 epochs done, more than --epochs 2"
