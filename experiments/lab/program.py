@@ -157,7 +157,8 @@ def read_json(path: Path) -> dict[str, Any]:
         raise LabError(f"there is no {path} to redraw: train first") from None
     except ValueError as error:
         raise LabError(
-            f"{path} is not a results file ({error}): train again"
+            f"{path} is not a results file ({error}): delete it and train again, or "
+            "choose another --out"
         ) from error
     return content
 

@@ -183,6 +183,14 @@ def test_a_run_that_is_not_finished_is_kept(without_training, tmp_path, capsys):
     assert "is of other settings" in capsys.readouterr().err
 
 
+def test_a_damaged_results_file_is_to_be_deleted(tmp_path, capsys):
+    (tmp_path / "transformer.json").write_text("{")
+    for arguments in ([], ["--resume"], ["--redraw"]):
+        assert transformer.main([*arguments, "--out", str(tmp_path)]) == 1
+        told = capsys.readouterr().err
+        assert "delete it and train again, or choose another --out" in told
+
+
 def test_a_finished_run_is_begun_anew(without_training, tmp_path):
     assert run(tmp_path, "--short")[0] == 0
     assert run(tmp_path, "--short")[0] == 0
