@@ -53,8 +53,6 @@ class Stages:
         runs = checkpoints.latest(runs, epochs) or runs
         count = len(arms) * seeds
         self._count_down(count * runs.history.epochs)
-        if runs.history.epochs == epochs:
-            return runs.history
         spent = self.seconds.get(stage, 0.0)
         for epoch in train(
             optimizers, data, runs, epochs=epochs, batch_size=self.batch_size

@@ -76,6 +76,8 @@ def train(
     The optimizers' states must be alike in structure: give a fixed rate as a schedule.
     """
     history, state = runs
+    if history.epochs >= epochs:
+        return
     count = len(optimizers) * history.seeds
     mesh = make_mesh(count)
     everywhere = NamedSharding(mesh, PartitionSpec())
