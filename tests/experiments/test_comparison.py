@@ -1,6 +1,8 @@
 """The program comparison.py, most of it with known figures in the place of training."""
 
 import json
+import shutil
+from dataclasses import replace
 
 import jax.numpy as jnp
 import numpy as np
@@ -134,8 +136,35 @@ def test_ctrl_c_keeps_what_is_finished_and_resume_ends_alike(training, run, epoc
     training.stop_after = None
     code, results = run("--resume", out=run.out / "stopped")
     assert code == 0
-    for name in (*"ABCDE", "bounds", "peaks", "settings"):
+    for name in (*"ABCDE", "bounds", "peaks", "settings", "seconds"):
         assert results[name] == expected[name]
+
+
+def test_a_finished_run_is_not_trained_again_by_resume(training, run, capsys):
+    _, results = run()
+    training.calls.clear()
+    (run.out / "checkpoints").mkdir()  # as a stop at the very end leaves it
+    assert run("--resume") == (0, results)
+    assert "is finished: there is nothing to resume" in capsys.readouterr().out
+    assert not training.calls
+    assert not (run.out / "checkpoints").exists()
+
+
+def test_what_is_of_other_settings_is_not_resumed(training, run, monkeypatch, capsys):
+    _, results = run()
+    monkeypatch.setattr(comparison, "SHORT", replace(SHORT, seeds=3))
+    assert run("--resume") == (1, results)
+    assert "comparison.json is of other settings" in capsys.readouterr().err
+
+
+def test_seconds_are_carried_on_with_checkpoints_only(training, run):
+    _, expected = run(out=run.out / "whole")
+    training.stop_after = 5
+    assert run()[0] == 130
+    shutil.rmtree(run.out / "checkpoints")
+    training.stop_after = None
+    _, results = run("--resume")
+    assert results["seconds"] == expected["seconds"]
 
 
 def test_an_unfinished_run_is_not_overwritten(training, run, capsys):
