@@ -83,14 +83,15 @@ def run(args: argparse.Namespace, console: Console) -> int:
         "settings": shown,
         "environment": environment(),
         "data": portable(data.source),
-        "seconds": stages.seconds,
+        "seconds": {},
     }
     try:
         for part in experiment(stages, settings, data):
-            results |= part
+            results |= part | {"seconds": dict(stages.seconds)}
             write_json(path, results)
     finally:
-        write_json(path, results)
+        if "range_test" in results:  # until then the file is an earlier run's
+            write_json(path, results | {"seconds": dict(stages.seconds)})
     shutil.rmtree(checkpoints)
     return finish(results, args.out, console)
 

@@ -157,6 +157,16 @@ def test_what_is_of_other_settings_is_not_resumed(training, run, monkeypatch, ca
     assert "comparison.json is of other settings" in capsys.readouterr().err
 
 
+def test_a_finished_run_stays_until_a_new_one_has_results(training, run, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    _, results = run()
+    monkeypatch.setattr(parts, "range_test_of_seeds", interrupted)
+    assert run() == (130, results)
+    assert run("--redraw") == (0, results)
+
+
 def test_seconds_are_carried_on_with_checkpoints_only(training, run):
     _, expected = run(out=run.out / "whole")
     training.stop_after = 5
