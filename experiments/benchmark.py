@@ -83,7 +83,8 @@ def data_costs(path: str, data_dir: Path | None) -> list[dict[str, Any]]:
         data = load(data_dir, cache=cache)
         first = time.perf_counter() - started
         later = repeat(lambda: load(data_dir, cache=cache), 3)
-    np.savez(path, *data.train, *data.test)
+    (x, y), (x_test, y_test) = data.train, data.test
+    np.savez(path, x=x, y=y, x_test=x_test, y_test=y_test)
     rows = [] if data_dir else [row("the data, first start", [first])]
     return [*rows, row("the data, later starts", later)]
 
@@ -161,7 +162,7 @@ def growth(data: str) -> list[dict[str, Any]]:
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
     """The command line."""
-    parser = Options(__doc__.split("\n\n")[0])
+    parser = Options(__doc__)
     parser.add_folders(Path("runs/benchmark"))
     parser.add_argument(
         "--peer-python",

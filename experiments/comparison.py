@@ -36,7 +36,7 @@ from lab.program import (
     write_text,
 )
 from lab.stages import Stages
-from lab.unfinished import not_finished
+from lab.unfinished import not_finished, read_unfinished
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -58,43 +58,56 @@ def run(args: argparse.Namespace, console: Console) -> int:
     devices.use_cpu_cores(runs=settings.seeds)
     data = load(args.data_dir)
     settings = replace(settings, train_images=len(split(data).train.images))
+    as_json = json.loads(json.dumps(asdict(settings)))
+    shown = as_json | {"steps_per_epoch": settings.steps_per_epoch}
+    earlier: dict[str, Any] = {}
+    if args.resume:
+        earlier = read_unfinished(path, {"settings": shown}, resume=True)
+    if finished(earlier):
+        console.print(f"The run in {args.out} is finished: there is nothing to resume")
+        shutil.rmtree(checkpoints, ignore_errors=True)  # a stop may have spared them
+        return finish(earlier, args.out, console)
     planned = run_epochs(settings)
     console.print(f"Data: {data.source}\n{planned:,} epochs of single runs in all")
-    as_json = json.loads(json.dumps(asdict(settings)))
-    earlier = read_json(path) if args.resume and path.exists() else {}
     stages = Stages(
         checkpoints,
         as_json,
         settings.batch_size,
         console,
-        earlier.get("seconds", {}),
+        earlier.get("seconds", {}) if checkpoints.exists() else {},
         keep_every=settings.cycle_epochs,
         planned=planned,
     )
     results: dict[str, Any] = {
         "protocol": protocol.__doc__,
-        "settings": as_json | {"steps_per_epoch": settings.steps_per_epoch},
+        "settings": shown,
         "environment": environment(),
         "data": portable(data.source),
-        "seconds": stages.seconds,
+        "seconds": {},
     }
     try:
         for part in experiment(stages, settings, data):
-            results |= part
+            results |= part | {"seconds": dict(stages.seconds)}
             write_json(path, results)
     finally:
-        write_json(path, results)
+        if "range_test" in results:  # until then the file is an earlier run's
+            write_json(path, results | {"seconds": dict(stages.seconds)})
     shutil.rmtree(checkpoints)
     return finish(results, args.out, console)
 
 
+def finished(results: dict[str, Any]) -> bool:
+    """Whether all parts of the protocol are done."""
+    return all(part in results for part in "ABCDE")
+
+
 def finish(results: dict[str, Any], out: Path, console: Console) -> int:
     """Draws and prints; 3 if an arm of the final runs diverged."""
-    if any(part not in results for part in "ABCDE"):
+    if not finished(results):
         raise LabError(f"the run in {out} is not finished: go on with --resume")
     draw_all(results, out)
     write_text(out / "README.md", page(results))
-    for text in (tables.readme(results), found_in_landscape(results), hopes(results)):
+    for text in (tables.both(results), found_in_landscape(results), hopes(results)):
         console.print(f"{text}\n")
     console.print(f"README.md, comparison.json and four pictures are in {out}")
     diverged = tables.diverged(results)

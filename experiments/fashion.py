@@ -146,7 +146,7 @@ def finish(results: dict[str, Any], out: Path, console: Console) -> int:
 def parse(argv: list[str] | None) -> argparse.Namespace:
     """The command line."""
     parser = Options(
-        __doc__.split("\n\n")[0],
+        __doc__,
         """examples:
   fashion.py                     the tutorial: both arms, 10 epochs
   fashion.py --seeds 5           five paired repetitions: mean, standard deviation

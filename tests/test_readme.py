@@ -13,7 +13,7 @@ from lab.benchmark.page import formatted, page
 from lab.comparison import page as comparison_page
 from lab.comparison.hopes import lead, mean, regret, snapshot_gain
 from lab.comparison.schedules import BASELINE, FIXED
-from lab.comparison.tables import accuracy, cycle_ends, short
+from lab.comparison.tables import accuracy, cycle_ends, readme
 from lab.history import History
 from lab.transformer import page as transformer_page
 from lab.transformer import tables as transformer_tables
@@ -158,7 +158,7 @@ def test_when_to_use_it_holds_no_figure_but_those_of_the_results_files():
     _, _, section = prose().partition("## When to use it")
     section, _, _ = section.partition("\n## ")
     for held in (
-        short(results),
+        readme(results),
         *comparison_phrases(results),
         *transformer_phrases(of_text),
     ):

@@ -1,4 +1,4 @@
-"""An arm of a comparison."""
+"""An arm of a comparison, and what arms are for."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -6,6 +6,7 @@ from typing import Literal
 import optax
 
 Role = Literal["fixed", "baseline", "peer", "cyclical"]
+DASHES = {"cyclical": "-", "peer": "--", "baseline": "--", "fixed": ":"}
 
 
 @dataclass(frozen=True)

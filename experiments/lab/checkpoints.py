@@ -80,21 +80,15 @@ class Checkpoints:
             _pass_over(partial.stem, "it is half written")
         for epoch in sorted(self.manager.all_steps(), reverse=True):
             try:
-                about = self._about(epoch)
-                found, checksum = about["settings"], about["checksum"]
-                figures = np.array(about["history"], np.float32)
+                found = self._about(epoch)["settings"]
             except Exception as error:
                 _pass_over(epoch, error)
                 continue
             self._check(found, epoch, epochs)
             try:
-                state = restored(self._item(epoch, "state"), like.state)
+                return self._read(epoch, like)
             except Exception as error:
                 _pass_over(epoch, error)
-                continue
-            if _checksum(state) == checksum:
-                return Runs(replace(like.history, figures=figures), state)
-            _pass_over(epoch, "its checksum is wrong")
         return None
 
     def at(self, epoch: int, like: Runs) -> Runs:
@@ -104,14 +98,12 @@ class Checkpoints:
             CheckpointError: It is not there, or damaged.
         """
         try:
-            state = restored(self._item(epoch, "state"), like.state)
-            figures = self._about(epoch)["history"]
+            return self._read(epoch, like)
         except Exception as error:
             raise CheckpointError(
                 f"the checkpoint of epoch {epoch} in {self.folder} cannot be read "
-                f"({_first_line(error)}): run again without --resume."
+                f"({_first_line(error)}): choose another --out."
             ) from error
-        return Runs(replace(like.history, figures=np.array(figures, np.float32)), state)
 
     def start_anew(self, epochs: int) -> None:
         """Removes what a finished run of as many epochs left.
@@ -128,6 +120,15 @@ class Checkpoints:
         for epoch in self.manager.all_steps():
             self.manager.delete(epoch)
 
+    def _read(self, epoch: int, like: Runs) -> Runs:
+        """The runs of a checkpoint; raises whatever tells that it is damaged."""
+        about = self._about(epoch)
+        figures = np.array(about["history"], np.float32)
+        state = restored(self._item(epoch, "state"), like.state)
+        if _checksum(state) != about["checksum"]:
+            raise ValueError("its checksum is wrong")
+        return Runs(replace(like.history, figures=figures), state)
+
     def _about(self, epoch: int) -> dict[str, Any]:
         about: dict[str, Any] = json.loads(
             self._item(epoch, "about/metadata").read_text()
@@ -138,11 +139,7 @@ class Checkpoints:
         return self.folder / str(epoch) / name
 
     def _check(self, found: dict[str, Any], epoch: int, epochs: int) -> None:
-        if epoch > epochs:
-            raise CheckpointError(
-                f"{self.folder} has {epoch} epochs done, more than --epochs {epochs}: "
-                f"give --epochs {epoch} or more, or another --out."
-            )
+        """Refuses a checkpoint of other settings, or of more epochs."""
         different = [
             f"{name} was {found.get(name)}, is {value}"
             for name, value in self.settings.items()
@@ -153,6 +150,11 @@ class Checkpoints:
                 f"the checkpoints in {self.folder} are of other settings: "
                 f"{'; '.join(different)}. Give the settings that they were made with, "
                 "or another --out."
+            )
+        if epoch > epochs:
+            raise CheckpointError(
+                f"{self.folder} has {epoch} epochs done, more than --epochs {epochs}: "
+                f"give --epochs {epoch} or more, or another --out."
             )
 
 

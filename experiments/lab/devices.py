@@ -3,11 +3,14 @@
 import contextlib
 import math
 import os
+import time
 from collections.abc import Callable
 from typing import Any
 
 import jax
+import numpy as np
 from jax.sharding import AxisType, Mesh
+from numpy.typing import NDArray
 
 from lab import LabError
 
@@ -70,6 +73,13 @@ def pace(
     if platform == "cpu":
         return _one_after_the_other, 32
     return _as_a_batch, max(batch_size, 1000)
+
+
+def awaited(array: jax.Array) -> NDArray[np.float32]:
+    """The array's values; not by block_until_ready, which delays Ctrl-C."""
+    while not array.is_ready():
+        time.sleep(0.01)
+    return np.asarray(array)
 
 
 def _one_after_the_other(one_run: Callable[..., Any], args: Any) -> Any:

@@ -20,27 +20,22 @@ class History:
 
     arms: tuple[str, ...]
     figures: NDArray[np.floating[Any]]
-    metrics: tuple[str, ...] = METRICS
 
     @classmethod
-    def empty(
-        cls, arms: Iterable[str], seeds: int, metrics: tuple[str, ...] = METRICS
-    ) -> "History":
+    def empty(cls, arms: Iterable[str], seeds: int) -> "History":
         """No epoch yet."""
         arms = tuple(arms)
-        shape = len(arms), seeds, 0, len(metrics)
-        return cls(arms, np.zeros(shape, np.float32), metrics)
+        shape = len(arms), seeds, 0, len(METRICS)
+        return cls(arms, np.zeros(shape, np.float32))
 
     @classmethod
-    def from_json(
-        cls, by_arm: Mapping[str, Any], metrics: tuple[str, ...] = METRICS
-    ) -> "History":
+    def from_json(cls, by_arm: Mapping[str, Any]) -> "History":
         """What `to_json` made; null, which stands for what is not finite, is NaN."""
         figures = [
-            [np.array(by_metric[metric], float) for metric in metrics]
+            [np.array(by_metric[metric], float) for metric in METRICS]
             for by_metric in by_arm.values()
         ]
-        return cls(tuple(by_arm), np.stack(figures).transpose(0, 2, 3, 1), metrics)
+        return cls(tuple(by_arm), np.stack(figures).transpose(0, 2, 3, 1))
 
     @property
     def seeds(self) -> int:
@@ -54,23 +49,23 @@ class History:
 
     def add(self, figures: NDArray[np.floating[Any]]) -> "History":
         """The history with an epoch more; its figures come arm by arm, seed by seed."""
-        shape = len(self.arms), self.seeds, 1, len(self.metrics)
+        shape = len(self.arms), self.seeds, 1, len(METRICS)
         grown = np.append(self.figures, figures.reshape(shape), axis=2)
         return replace(self, figures=grown)
 
     def of(self, arm: str, metric: str) -> NDArray[np.floating[Any]]:
         """One metric of one arm, of shape (seeds, epochs)."""
-        return self.figures[self.arms.index(arm), ..., self.metrics.index(metric)]
+        return self.figures[self.arms.index(arm), ..., METRICS.index(metric)]
 
     def last(self, arm: str, metric: str) -> NDArray[np.floating[Any]]:
         """One metric of one arm after the last epoch, of shape (seeds,)."""
         return self.of(arm, metric)[:, -1]
 
-    def scores(self, metric: str) -> dict[str, float]:
-        """The mean over the seeds after the last epoch; 0 for an arm that diverged."""
+    def scores(self) -> dict[str, float]:
+        """The seeds' mean val_accuracy at the end; 0 for an arm that diverged."""
         lost = self.diverged()
         return {
-            arm: 0.0 if arm in lost else float(self.last(arm, metric).mean())
+            arm: 0.0 if arm in lost else float(self.last(arm, "val_accuracy").mean())
             for arm in self.arms
         }
 
@@ -86,7 +81,7 @@ class History:
     def to_json(self) -> dict[str, dict[str, list[list[float]]]]:
         """By arm and metric, each a list of seeds, each a list of epochs."""
         return {
-            arm: {metric: self.of(arm, metric).tolist() for metric in self.metrics}
+            arm: {metric: self.of(arm, metric).tolist() for metric in METRICS}
             for arm in self.arms
         }
 

@@ -13,6 +13,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import re
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -29,7 +30,7 @@ PACKAGES = ("clr-jax", "jax", "jaxlib", "optax", "flax", "numpy")
 
 
 def exit_code(program: str, run: Callable[[Console], int], *, interrupted: str) -> int:
-    """Returns what `run` returns; 1 with the error's text, 130 after Ctrl-C."""
+    """What `run` returns; 1 with the error's text, 130 after Ctrl-C."""
     try:
         return run(Console(highlight=False, soft_wrap=True, markup=False, emoji=False))
     except (LabError, OSError, jax.errors.JaxRuntimeError) as error:
@@ -85,7 +86,7 @@ class Options(argparse.ArgumentParser):
         self.add_argument("--redraw", action="store_true", help="draw without training")
 
     def read(self, argv: Sequence[str] | None) -> argparse.Namespace:
-        """Returns the arguments; exits with 2 if they are wrong."""
+        """The arguments; exits with 2 if they are wrong."""
         args = self.parse_args(argv)
         for name, value in vars(args).items():
             if value == []:  # what argparse makes of --epochs=--, up to Python 3.12
@@ -128,7 +129,8 @@ def environment() -> dict[str, Any]:
 
 def portable(text: str) -> str:
     """The text with the home folder as ~, so that results name no one's."""
-    return text.replace(str(Path.home()), "~")
+    home = re.escape(str(Path.home()))
+    return re.sub(rf"(?<![\w./-]){home}(?![\w.-])", "~", text)
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
@@ -155,7 +157,8 @@ def read_json(path: Path) -> dict[str, Any]:
         raise LabError(f"there is no {path} to redraw: train first") from None
     except ValueError as error:
         raise LabError(
-            f"{path} is not a results file ({error}): train again"
+            f"{path} is not a results file ({error}): delete it and train again, or "
+            "choose another --out"
         ) from error
     return content
 

@@ -11,7 +11,7 @@ from lab import network
 from lab.data import Images
 
 
-def stacked(
+def range_test_of_seeds(
     images: Images, optimizer: Any, *, seeds: int, steps: int, batch_size: int
 ) -> RangeTest:
     """The curves of all seeds, with a leading axis over them."""
@@ -47,7 +47,7 @@ def _one_test(
 
 
 def _loss(data: Images, params: Any, indices: jax.Array, key: jax.Array) -> jax.Array:
-    """The mean cross-entropy of a batch, as training has it."""
+    """The mean cross-entropy of a batch; dropout keys go by place, not by image."""
     keys = jax.random.split(key, len(indices))
     losses, _ = network.score(params, data.images[indices], data.labels[indices], keys)
     return losses.mean()

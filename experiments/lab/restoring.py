@@ -11,7 +11,7 @@ import orbax.checkpoint as ocp
 
 
 def restored(folder: Path, like: Any) -> Any:
-    """Returns the state in a folder, in the shapes and shardings of `like`."""
+    """The state in a folder, in the shapes and shardings of `like`."""
     registry = ocp.type_handlers.create_type_handler_registry(
         (jax.Array, _PatientReader())
     )

@@ -46,15 +46,13 @@ class Stages:
         seeds: int,
         epochs: int,
     ) -> History:
-        """Returns the arms' figures after so many epochs; prints a line for each."""
+        """The arms' figures after so many epochs; prints a line for each."""
         optimizers = {name: arm.optimizer for name, arm in arms.items()}
         checkpoints = self.checkpoints(stage, arms)
         runs = start(optimizers, seeds)
         runs = checkpoints.latest(runs, epochs) or runs
         count = len(arms) * seeds
         self._count_down(count * runs.history.epochs)
-        if runs.history.epochs == epochs:
-            return runs.history
         spent = self.seconds.get(stage, 0.0)
         for epoch in train(
             optimizers, data, runs, epochs=epochs, batch_size=self.batch_size
@@ -64,7 +62,7 @@ class Stages:
             spent += epoch.seconds
             self.seconds[stage] = spent + epoch.compile_seconds
             self._count_down(count, epoch.seconds)
-            best = max(runs.history.scores("val_accuracy").values())
+            best = max(runs.history.scores().values())
             self.console.print(
                 f"{stage}: epoch {runs.history.epochs}/{epochs} of {count} runs, "
                 f"{epoch.seconds:.1f} s, best accuracy {best:.4f}; "

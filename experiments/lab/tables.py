@@ -1,12 +1,19 @@
 """What programs print and pages show in Markdown: tables of paired runs, versions."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy import stats
 
-from lab.statistics import paired_difference
+
+class Interval(NamedTuple):
+    """A mean with the ends of its 95 % interval, by Student's t."""
+
+    mean: float
+    low: float
+    high: float
 
 
 def markdown(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -25,9 +32,21 @@ def mean_and_sd(values: ArrayLike, digits: int) -> str:
     return f"{values.mean():.{digits}f} ± {values.std(ddof=1):.{digits}f}"
 
 
+def paired_difference(values: ArrayLike, others: ArrayLike) -> Interval:
+    """The mean of values less others, seed by seed; NaN if a run diverged."""
+    gains = np.subtract(values, others, dtype=float)
+    reach = stats.t.ppf(0.975, gains.size - 1) * gains.std(ddof=1) / gains.size**0.5
+    mean = gains.mean()
+    return Interval(float(mean), float(mean - reach), float(mean + reach))
+
+
 def difference(values: ArrayLike, others: ArrayLike, digits: int) -> str:
     """The mean of the paired differences and half of its 95 % interval, if known."""
-    gain = paired_difference(values, others)
+    return mean_and_reach(paired_difference(values, others), digits)
+
+
+def mean_and_reach(gain: Interval, digits: int) -> str:
+    """A mean and half of its interval, if known."""
     if not np.isfinite(gain.mean):
         return ""
     return f"{gain.mean:+.{digits}f} ± {gain.high - gain.mean:.{digits}f}"

@@ -23,7 +23,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from lab import network
 from lab.data import FashionMNIST
-from lab.devices import make_mesh, pace
+from lab.devices import awaited, make_mesh, pace
 from lab.history import History, Runs
 
 Optimizers = Mapping[str, optax.GradientTransformation]
@@ -76,6 +76,8 @@ def train(
     The optimizers' states must be alike in structure: give a fixed rate as a schedule.
     """
     history, state = runs
+    if history.epochs >= epochs:
+        return
     count = len(optimizers) * history.seeds
     mesh = make_mesh(count)
     everywhere = NamedSharding(mesh, PartitionSpec())
@@ -94,9 +96,7 @@ def train(
     for number in range(history.epochs, epochs):
         started = time.perf_counter()
         state, metrics = compiled(state, (arms, seeds), np.int32(number), arrays)
-        while not metrics.is_ready():  # not block_until_ready, which delays Ctrl-C
-            time.sleep(0.01)
-        history = history.add(np.asarray(metrics))
+        history = history.add(awaited(metrics))
         seconds = time.perf_counter() - started
         yield Epoch(Runs(history, state), seconds, compile_seconds)
 
@@ -113,7 +113,7 @@ def train_epoch(
     """One epoch of all runs: their new state and their metrics, of shape (runs, 4)."""
     runs_axis, whole = PartitionSpec("runs"), PartitionSpec()
 
-    # Along "data" XLA divides batches and adds gradients.
+    # along "data" XLA divides batches and adds gradients
     @partial(
         jax.shard_map,
         mesh=mesh,
@@ -124,7 +124,7 @@ def train_epoch(
     )
     def local_runs(state: State, runs: Any, number: Any, arrays: Any) -> Any:
         each, at_once = pace(mesh.devices.flat[0].platform, batch_size)
-        shared = mesh, optimizers, batch_size, at_once, number, arrays
+        shared = optimizers, batch_size, at_once, number, arrays
         return each(partial(_one_run, *shared), (state, runs))
 
     trained: tuple[State, jax.Array] = local_runs(state, runs, number, arrays)
@@ -132,7 +132,6 @@ def train_epoch(
 
 
 def _one_run(
-    mesh: Mesh,
     optimizers: tuple[optax.GradientTransformation, ...],
     batch_size: int,
     at_once: int,
@@ -146,8 +145,7 @@ def _one_run(
     arm, seed = run
     key = jax.random.fold_in(jax.random.key(seed), number)
     order_key, dropout_key = jax.random.split(key)
-    # the bare spec is not enough for JAX before 0.8.2
-    along_data = NamedSharding(mesh, PartitionSpec("data"))
+    along_data = PartitionSpec("data")
     shared_out = partial(jax.lax.with_sharding_constraint, shardings=along_data)
 
     def step(state: State, batch: jax.Array) -> tuple[State, jax.Array]:

@@ -1,6 +1,8 @@
 """The program comparison.py, most of it with known figures in the place of training."""
 
 import json
+import shutil
+from dataclasses import replace
 
 import jax.numpy as jnp
 import numpy as np
@@ -16,7 +18,7 @@ from lab.comparison.parts import run_epochs
 from lab.comparison.pictures import draw_all
 from lab.comparison.protocol import SHORT
 from lab.comparison.schedules import SCHEDULES
-from lab.history import History, Runs
+from lab.history import METRICS, History, Runs
 from lab.training import Epoch, State
 
 
@@ -72,7 +74,7 @@ def training(monkeypatch):
     monkeypatch.setattr(stages, "train", training)
     monkeypatch.setattr(stages, "start", start)
     monkeypatch.setattr(snapshots, "start", start)
-    monkeypatch.setattr(parts, "stacked", known_range_test)
+    monkeypatch.setattr(parts, "range_test_of_seeds", known_range_test)
     monkeypatch.setattr(snapshots, "softmax_outputs", known_outputs)
     return training
 
@@ -134,8 +136,45 @@ def test_ctrl_c_keeps_what_is_finished_and_resume_ends_alike(training, run, epoc
     training.stop_after = None
     code, results = run("--resume", out=run.out / "stopped")
     assert code == 0
-    for name in (*"ABCDE", "bounds", "peaks", "settings"):
+    for name in (*"ABCDE", "bounds", "peaks", "settings", "seconds"):
         assert results[name] == expected[name]
+
+
+def test_a_finished_run_is_not_trained_again_by_resume(training, run, capsys):
+    _, results = run()
+    training.calls.clear()
+    (run.out / "checkpoints").mkdir()  # as a stop at the very end leaves it
+    assert run("--resume") == (0, results)
+    assert "is finished: there is nothing to resume" in capsys.readouterr().out
+    assert not training.calls
+    assert not (run.out / "checkpoints").exists()
+
+
+def test_what_is_of_other_settings_is_not_resumed(training, run, monkeypatch, capsys):
+    _, results = run()
+    monkeypatch.setattr(comparison, "SHORT", replace(SHORT, seeds=3))
+    assert run("--resume") == (1, results)
+    assert "comparison.json is of other settings" in capsys.readouterr().err
+
+
+def test_a_finished_run_stays_until_a_new_one_has_results(training, run, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    _, results = run()
+    monkeypatch.setattr(parts, "range_test_of_seeds", interrupted)
+    assert run() == (130, results)
+    assert run("--redraw") == (0, results)
+
+
+def test_seconds_are_carried_on_with_checkpoints_only(training, run):
+    _, expected = run(out=run.out / "whole")
+    training.stop_after = 5
+    assert run()[0] == 130
+    shutil.rmtree(run.out / "checkpoints")
+    training.stop_after = None
+    _, results = run("--resume")
+    assert results["seconds"] == expected["seconds"]
 
 
 def test_an_unfinished_run_is_not_overwritten(training, run, capsys):
@@ -181,7 +220,7 @@ def test_a_range_test_that_cannot_be_read_ends_the_run(
         test = known_range_test(*args, **sizes)
         return test._replace(losses=np.ones_like(test.losses))
 
-    monkeypatch.setattr(parts, "stacked", flat)
+    monkeypatch.setattr(parts, "range_test_of_seeds", flat)
     assert run()[0] == 1
     assert "needs losses that fall" in capsys.readouterr().err
 
@@ -204,7 +243,16 @@ def test_tables_pair_the_seeds(training, run):
     assert "n=2 paired seeds" in caption
 
 
-def test_the_short_table_is_that_of_the_longest_runs(training, run):
+def test_a_run_is_lost_from_the_epoch_on_that_loses_any_figure():
+    figures = {metric: [[0.5, 0.5], [0.5, 0.5]] for metric in METRICS}
+    figures["val_loss"] = [[1.0, 1.0], [1.0, None]]
+    row = {"arm": "a", "epochs": 2, "figures": figures}
+    np.testing.assert_array_equal(tables.accuracy(row), [[50, 50], [50, np.nan]])
+    results = {"A": [row], "B": [], "C": []}
+    assert tables.diverged(results) == ["a of A, 2 epochs, diverged on 1 of 2 seeds"]
+
+
+def test_the_readme_s_table_is_that_of_the_longest_runs(training, run):
     _, results = run()
     untuned = next(
         row
@@ -212,7 +260,7 @@ def test_the_short_table_is_that_of_the_longest_runs(training, run):
         if (row["arm"], row["epochs"]) == ("linear decay", 2)
     )
     untuned["figures"]["val_accuracy"] = [[0.5, 0.61], [0.5, 0.63]]
-    table = tables.short(results).splitlines()
+    table = tables.readme(results).splitlines()
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in table]
     assert cells[0][0] == "after 2 epochs"
     assert [line[0] for line in cells[2:]] == list(SCHEDULES)

@@ -151,9 +151,18 @@ def test_the_table_has_a_line_for_each_arm(without_training, tmp_path):
     assert "n=2 paired seeds" in caption
 
 
-def test_the_time_left_is_told(without_training, tmp_path, capsys):
-    run(tmp_path, "--short")
-    assert "; about 0 min left" in capsys.readouterr().out
+def test_the_time_left_is_that_of_the_steps_left():
+    done = {"stage": "grid", "arm": "0.01", "seed": 0, "bits": 2.5}
+    told = tables.progress(
+        {
+            # 8 runs, half of each length: 160 steps in all, of which 40 took 240 s
+            "settings": {"lengths": [10, 30], "runs": 8},
+            "runs": [done | {"length": 10}, done | {"length": 30}],
+            "seconds": 240.0,
+        }
+    )
+    assert told.startswith("run 2 of 8: 30 steps, grid, 0.01, seed 0, 2.500 bits; ")
+    assert told.endswith("; about 12 min left")
 
 
 def test_a_diverged_arm_is_told(monkeypatch, tmp_path, capsys):
@@ -181,6 +190,14 @@ def test_a_run_that_is_not_finished_is_kept(without_training, tmp_path, capsys):
     assert "not finished: go on with --resume" in capsys.readouterr().err
     assert run(tmp_path, "--resume")[0] == 1
     assert "is of other settings" in capsys.readouterr().err
+
+
+def test_a_damaged_results_file_is_to_be_deleted(tmp_path, capsys):
+    (tmp_path / "transformer.json").write_text("{")
+    for arguments in ([], ["--resume"], ["--redraw"]):
+        assert transformer.main([*arguments, "--out", str(tmp_path)]) == 1
+        told = capsys.readouterr().err
+        assert "delete it and train again, or choose another --out" in told
 
 
 def test_a_finished_run_is_begun_anew(without_training, tmp_path):

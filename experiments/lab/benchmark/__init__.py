@@ -1,0 +1,1 @@
+"""What the schedule and training cost: jobs, timing, page."""

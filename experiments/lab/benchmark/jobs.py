@@ -31,8 +31,9 @@ def ours(
 
     use_cpu_cores(2 * seeds)
     with np.load(data) as arrays:
-        x, y, x_test, y_test = arrays.values()
-    fashion = FashionMNIST(Images(x, y), Images(x_test, y_test), data)
+        train_images = Images(arrays["x"], arrays["y"])
+        test_images = Images(arrays["x_test"], arrays["y_test"])
+    fashion = FashionMNIST(train_images, test_images, data)
     settings = Settings(epochs, batch_size, seeds)
     optimizers = {name: arm.optimizer for name, arm in settings.arms.items()}
     runs = start(optimizers, seeds)
@@ -52,7 +53,8 @@ def keras(data: str, epochs: int) -> dict[str, Any]:
 
     layers = tf.keras.layers
     with np.load(data) as arrays:
-        x, y, x_test, y_test = arrays.values()
+        x, y = arrays["x"], arrays["y"]
+        x_test, y_test = arrays["x_test"], arrays["y_test"]
     model = tf.keras.Sequential(
         [
             layers.Input((28, 28, 1)),
@@ -99,9 +101,9 @@ def torch(data: str, epochs: int, compiled: bool = False) -> dict[str, Any]:
     device = torch.device("cuda" if gpu else "cpu")
     torch.set_float32_matmul_precision("high" if gpu else "highest")
     with np.load(data) as arrays:
-        x, y, x_test, y_test = (torch.tensor(a).to(device) for a in arrays.values())
-    x, x_test = (images[:, None].float() / 255 for images in (x, x_test))
-    y, y_test = y.long(), y_test.long()
+        on_device = {name: torch.tensor(a).to(device) for name, a in arrays.items()}
+    x, x_test = (on_device[name][:, None].float() / 255 for name in ("x", "x_test"))
+    y, y_test = (on_device[name].long() for name in ("y", "y_test"))
     mean = (nn.AdaptiveAvgPool2d(1), nn.Flatten())
     model = nn.Sequential(
         *(nn.Conv2d(1, 16, 5), nn.ReLU(), nn.MaxPool2d(2)),

@@ -4,12 +4,18 @@ from typing import Any
 
 import numpy as np
 
-from lab.comparison.schedules import BASELINE, ONE_CYCLE
+from lab.comparison.schedules import (
+    BASELINE,
+    CLR,
+    ONE_CYCLE,
+    RANGE_TEST,
+    SUGGESTIONS,
+    tuned_name,
+)
 from lab.comparison.tables import Floats, accuracy, cycle_ends, outputs
 from lab.tables import markdown
 
 Results = dict[str, Any]
-CLR = "CLR, range test"
 
 
 def hopes(results: Results) -> str:
@@ -48,7 +54,7 @@ def untuned_behind_tuned(results: Results) -> tuple[float, str]:
 def lead(results: Results, epoch: int) -> float:
     """CLR's points over the better of cosine and one-cycle, both laid out for all."""
     at = {row["arm"]: mean(accuracy(row)[:, epoch - 1]) for row in results["C"]}
-    return at[CLR] - max(at[f"{BASELINE}, tuned"], at[f"{ONE_CYCLE}, tuned"])
+    return at[CLR] - max(at[tuned_name(BASELINE)], at[tuned_name(ONE_CYCLE)])
 
 
 def snapshot_gain(results: Results) -> float:
@@ -60,7 +66,7 @@ def snapshot_gain(results: Results) -> float:
 def regret(results: Results) -> float:
     """The points that the landscape's best has over the range test's bounds."""
     return float(landscape(results).max()) - mean(
-        100 * np.array(results["E"]["range test"])
+        100 * np.array(results["E"][RANGE_TEST])
     )
 
 
@@ -74,10 +80,7 @@ def found_in_landscape(results: Results) -> str:
     """The landscape in a sentence."""
     means, settings = landscape(results), results["settings"]
     peak, ratio = np.unravel_index(means.argmax(), means.shape)
-    own, quarter = (
-        100 * np.mean(results["E"][name])
-        for name in ("range test", "a quarter of max_lr")
-    )
+    own, quarter = (100 * np.mean(results["E"][name]) for name in SUGGESTIONS)
     base_lr, max_lr = results["bounds"]
     return (
         f"Landscape: best {means.max():.2f} at peak {settings['peaks'][peak]:g}, ratio "

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
-import numpy as np
 import optax
 
 from clr_optax import RangeTest
@@ -12,20 +11,20 @@ from lab import LabError
 from lab.arms import Arm
 from lab.comparison.protocol import Settings, split
 from lab.comparison.schedules import (
-    BASELINE,
-    CYCLES,
-    FIXED,
-    ONE_CYCLE,
-    RESTARTS,
+    ANYTIME_ARMS,
+    CLR,
+    QUARTER,
+    RANGE_TEST,
     SCHEDULES,
+    SUGGESTIONS,
     Schedule,
     triangular,
 )
 from lab.comparison.snapshots import snapshots
-from lab.comparison.tuning import TUNED, best, peak_scores, peaks_to_try, tuning_steps
+from lab.comparison.tuning import TUNED, best, peak_scores, trials, tuning_steps
 from lab.data import FashionMNIST
 from lab.history import History
-from lab.range_tests import stacked
+from lab.range_tests import range_test_of_seeds
 from lab.stages import Stages
 
 Results = dict[str, Any]
@@ -39,7 +38,7 @@ def experiment(
     final = choosing._replace(test=data.test)
 
     stages.console.print(f"Range tests of {settings.range_test_steps:,} steps in all")
-    test = stacked(
+    test = range_test_of_seeds(
         choosing.train,
         partial(optax.sgd, momentum=0.9),
         seeds=settings.range_seeds,
@@ -68,12 +67,12 @@ def experiment(
 
 def run_epochs(settings: Settings) -> int:
     """The epochs of all single runs: what the whole takes, but for its range tests."""
-    points = len(settings.peaks) * len(settings.ratios) + 2
-    trials = [len(peaks_to_try(plan, settings, 0.1)) for plan in TUNED.values()]
+    points = len(settings.peaks) * len(settings.ratios) + len(SUGGESTIONS)
+    tried = sum(trials(plan, settings) for plan in TUNED.values())
     return (
         points * settings.landscape_seeds * settings.landscape_epochs
-        + sum(trials) * settings.epochs[-1]
-        + 6 * settings.seeds * settings.anytime[-1]
+        + tried * settings.epochs[-1]
+        + len(ANYTIME_ARMS) * settings.seeds * settings.anytime[-1]
         + len(SCHEDULES) * settings.seeds * settings.epochs[-1]
         + len(SCHEDULES) * settings.seeds * sum(settings.epochs)
     )
@@ -127,11 +126,10 @@ def anytime_arms(
     """Part C's arms: who restarts has three cycles, the others one plan for all."""
     steps = settings.anytime[-1] * settings.steps_per_epoch
     ratio = bounds[1] / bounds[0]
-    arms = {"CLR, range test": TUNED[CYCLES].arm(*bounds, steps)}
-    tuned = {"CLR, tuned": CYCLES, "SGDR, tuned": RESTARTS}
-    tuned |= {f"{name}, tuned": name for name in (BASELINE, ONE_CYCLE, FIXED)}
-    for label, name in tuned.items():
-        arms[label] = TUNED[name].arm(peaks[name] / ratio, peaks[name], steps)
+    arms = {}
+    for arm, name in ANYTIME_ARMS.items():
+        chosen = peaks[name] / ratio, peaks[name]
+        arms[arm] = TUNED[name].arm(*(bounds if arm == CLR else chosen), steps)
     return arms
 
 
@@ -143,22 +141,27 @@ def landscape(
     steps = epochs * settings.steps_per_epoch
     cycle = Schedule("cyclical", triangular)
     arms = {
-        f"peak {peak:g}, ratio {ratio:g}": cycle.arm(peak / ratio, peak, steps)
+        cell(peak, ratio): cycle.arm(peak / ratio, peak, steps)
         for peak in settings.peaks
         for ratio in settings.ratios
     }
-    arms["range test"] = cycle.arm(*bounds, steps)
-    arms["a quarter of max_lr"] = cycle.arm(bounds[1] / 4, bounds[1], steps)
+    arms[RANGE_TEST] = cycle.arm(*bounds, steps)
+    arms[QUARTER] = cycle.arm(bounds[1] / 4, bounds[1], steps)
     history = stages.train("E landscape", arms, data, seeds=seeds, epochs=epochs)
-    *grid, suggestion, quarter = (
-        history.last(name, "val_accuracy").tolist() for name in arms
-    )
-    shape = len(settings.peaks), len(settings.ratios), seeds
+    found = {name: history.last(name, "val_accuracy").tolist() for name in arms}
     return {
-        "accuracy": np.reshape(grid, shape).tolist(),
-        "range test": suggestion,
-        "a quarter of max_lr": quarter,
+        "accuracy": [
+            [found[cell(peak, ratio)] for ratio in settings.ratios]
+            for peak in settings.peaks
+        ],
+        RANGE_TEST: found[RANGE_TEST],
+        QUARTER: found[QUARTER],
     }
+
+
+def cell(peak: float, ratio: float) -> str:
+    """The name of an arm of the landscape."""
+    return f"peak {peak:g}, ratio {ratio:g}"
 
 
 def row(name: str, arm: Arm, history: History, tuning: int = 0) -> Results:

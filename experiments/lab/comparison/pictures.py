@@ -9,13 +9,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullLocator
 
 from clr_optax import RangeTest
+from lab.arms import DASHES
 from lab.comparison.hopes import landscape
 from lab.comparison.schedules import SCHEDULES
 from lab.comparison.tables import accuracy, cycle_ends
 from lab.program import save_figure
 
 Results = dict[str, Any]
-DASHES = {"cyclical": "-", "peer": "--", "baseline": "--", "fixed": ":"}
 
 
 def draw_all(results: Results, out: Path) -> None:

@@ -15,6 +15,11 @@ ONE_CYCLE = "one-cycle (Optax)"
 CYCLES = "CLR triangular, 3 cycles"
 RESTARTS = "SGDR, 3 restarts"
 
+# the bounds that E measures beside its landscape
+RANGE_TEST = "range test"
+QUARTER = "a quarter of max_lr"
+SUGGESTIONS = RANGE_TEST, QUARTER
+
 
 @dataclass(frozen=True)
 class Schedule:
@@ -105,4 +110,21 @@ SCHEDULES = {
 ANYTIME = {
     CYCLES: Schedule("cyclical", three_cycles),
     RESTARTS: Schedule("peer", restarts),
+}
+
+
+def tuned_name(name: str) -> str:
+    """What an arm of C is called whose peak is tuned."""
+    return f"{name}, tuned"
+
+
+# the arms of C and their schedules; the first has the range test's bounds
+CLR = f"CLR, {RANGE_TEST}"
+ANYTIME_ARMS = {
+    CLR: CYCLES,
+    tuned_name("CLR"): CYCLES,
+    tuned_name("SGDR"): RESTARTS,
+    tuned_name(BASELINE): BASELINE,
+    tuned_name(ONE_CYCLE): ONE_CYCLE,
+    tuned_name(FIXED): FIXED,
 }

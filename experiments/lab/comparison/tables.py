@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lab.comparison.schedules import BASELINE
+from lab.comparison.schedules import BASELINE, tuned_name
+from lab.history import History
 from lab.tables import difference, markdown, mean_and_sd, named
 
 Results = dict[str, Any]
@@ -13,16 +14,21 @@ Floats = NDArray[np.float64]
 LESS = "less cosine"
 
 
-def readme(results: Results) -> str:
+def both(results: Results) -> str:
     """The two tables, each with what its columns are."""
     return "\n\n".join([*schedules(results), *anytime(results)])
 
 
 def accuracy(row: Results) -> Floats:
     """Test accuracy in percent, of shape (seeds, epochs); NaN where a run diverged."""
-    figures = row["figures"]
-    lost = ~np.isfinite(np.array(figures["loss"], float))
-    return np.where(lost, np.nan, 100 * np.array(figures["val_accuracy"], float))
+    history = history_of(row)
+    known = np.isfinite(history.figures[0]).all(axis=-1)
+    return np.where(known, 100 * history.of(row["arm"], "val_accuracy"), np.nan)
+
+
+def history_of(row: Results) -> History:
+    """The figures of the arm of a row."""
+    return History.from_json({row["arm"]: row["figures"]})
 
 
 def schedules(results: Results) -> tuple[str, str]:
@@ -36,7 +42,7 @@ def schedules(results: Results) -> tuple[str, str]:
         name, tuned = row["arm"], accuracy(row)[:, -1]
         ends = [accuracy(r)[:, -1] for r in results["A"] if r["arm"] == name]
         scores = results["peaks"][name]
-        gain = "" if name == BASELINE else difference(tuned, baseline, 2)
+        gain = "" if row["role"] == "baseline" else difference(tuned, baseline, 2)
         lines.append(
             [
                 name,
@@ -58,7 +64,7 @@ def schedules(results: Results) -> tuple[str, str]:
     return markdown(headings, lines), caption
 
 
-def short(results: Results) -> str:
+def readme(results: Results) -> str:
     """What A and B come to after the longest runs, a line for each schedule."""
     longest = results["settings"]["epochs"][-1]
     untuned = [row for row in results["A"] if row["epochs"] == longest]
@@ -77,7 +83,7 @@ def anytime(results: Results) -> tuple[str, str]:
     ends = cycle_ends(results)
     read = [cell for end in ends for cell in (f"{end} epochs", LESS)]
     headings = ["schedule", *read, "3 snapshots", "less the last"]
-    baseline = accuracy(named(results["C"], f"{BASELINE}, tuned"))
+    baseline = accuracy(named(results["C"], tuned_name(BASELINE)))
     lines = []
     for row in results["C"]:
         name, figures = row["arm"], accuracy(row)
@@ -121,10 +127,10 @@ def diverged(results: Results) -> list[str]:
     sentences = []
     for part in "ABC":
         for row in results[part]:
-            lost = (~np.isfinite(accuracy(row))).any(axis=1)
-            if lost.any():
+            history = history_of(row)
+            for arm, lost in history.diverged().items():
                 sentences.append(
-                    f"{row['arm']} of {part}, {row['epochs']} epochs, diverged on "
-                    f"{lost.sum()} of {lost.size} seeds"
+                    f"{arm} of {part}, {row['epochs']} epochs, diverged on "
+                    f"{len(lost)} of {history.seeds} seeds"
                 )
     return sentences

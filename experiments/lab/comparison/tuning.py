@@ -27,16 +27,21 @@ def peak_scores(
     }
     history = stages.train("B choices", arms, data, seeds=1, epochs=epochs)
     scores: dict[str, dict[str, float]] = {name: {} for name in TUNED}
-    for trial, accuracy in history.scores("val_accuracy").items():
+    for trial, accuracy in history.scores().items():
         name, peak = tried[trial]
         scores[name][f"{peak:g}"] = accuracy
     return scores
 
 
 def peaks_to_try(plan: Schedule, settings: Settings, max_lr: float) -> list[float]:
-    """The grid; without its farthest point for those whose range test cost as much."""
+    """As many of the grid as the schedule tries, those nearest to max_lr."""
     grid = sorted(settings.grid, key=lambda peak: abs(np.log(peak / max_lr)))
-    return sorted(grid[:-1] if plan.role == "cyclical" else grid)
+    return sorted(grid[: trials(plan, settings)])
+
+
+def trials(plan: Schedule, settings: Settings) -> int:
+    """How many peaks a schedule tries; one less if its range test cost as much."""
+    return len(settings.grid) - (plan.role == "cyclical")
 
 
 def best(scores: dict[str, float]) -> float:
@@ -46,6 +51,6 @@ def best(scores: dict[str, float]) -> float:
 
 def tuning_steps(plan: Schedule, settings: Settings) -> int:
     """What the choice of a peak in B costs."""
-    trials = len(peaks_to_try(plan, settings, 0.1))
-    steps = trials * settings.epochs[-1] * settings.steps_per_epoch
+    epochs = trials(plan, settings) * settings.epochs[-1]
+    steps = epochs * settings.steps_per_epoch
     return steps + settings.range_test_steps * (plan.role == "cyclical")

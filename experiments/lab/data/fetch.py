@@ -49,7 +49,7 @@ def from_debian() -> Arrays:
     package = files.PACKAGE
     if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
         raise DataError(f"{package}: there is no apt-get here to fetch it.")
-    # The last option keeps a dead mirror from being asked again and again.
+    # the last option keeps a dead mirror from being asked again and again
     options = [
         f"-oAcquire::http::Timeout={PATIENCE:.0f}",
         f"-oAcquire::https::Timeout={PATIENCE:.0f}",
@@ -80,10 +80,10 @@ def _answer(url: str) -> http.client.HTTPResponse:
             future.set_result(urllib.request.urlopen(url, timeout=PATIENCE))
         except Exception as error:
             if isinstance(error, urllib.error.HTTPError):
-                error.close()  # It holds the connection.
+                error.close()  # it holds the connection
             future.set_exception(error)
 
-    # A thread that does not keep the program alive: a name look-up cannot be stopped.
+    # a thread that does not keep the program alive: a name look-up cannot be stopped
     threading.Thread(target=ask, daemon=True).start()
     try:
         return future.result(PATIENCE)

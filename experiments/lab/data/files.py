@@ -90,7 +90,7 @@ def from_folder(folder: Path) -> Arrays:
 
 
 def unpacked(name: str, data: bytes, origin: str) -> NDArray[np.uint8]:
-    """Returns the array of a file's bytes, or says exactly what is wrong with it."""
+    """The array of a file's bytes; a DataError says exactly what is wrong with it."""
     wanted = FILES[name]
     header = _header(wanted.shape)
     try:
@@ -119,14 +119,14 @@ def unpacked(name: str, data: bytes, origin: str) -> NDArray[np.uint8]:
 
 
 def digest(array: NDArray[np.uint8]) -> str:
-    """Returns the SHA-256 of an array in the form of an unpacked IDX file."""
+    """The SHA-256 of an array in the form of an unpacked IDX file."""
     sha256 = hashlib.sha256(_header(array.shape))
     sha256.update(np.ascontiguousarray(array).data)
     return sha256.hexdigest()
 
 
 def as_images(arrays: Arrays, source: str) -> FashionMNIST:
-    """Returns the four files' arrays as two parts, with labels as XLA likes them."""
+    """The four files' arrays as two parts, with labels as XLA likes them."""
     train, test = (
         Images(arrays[images], arrays[labels].astype(np.int32))
         for images, labels in SPLITS.values()
@@ -135,6 +135,7 @@ def as_images(arrays: Arrays, source: str) -> FashionMNIST:
 
 
 def _read(name: str, path: Path) -> NDArray[np.uint8]:
+    """The array of one file."""
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -146,7 +147,7 @@ def _read(name: str, path: Path) -> NDArray[np.uint8]:
 
 
 def _header(shape: tuple[int, ...]) -> bytes:
-    # Two zeros, 8 for unsigned bytes, the number of axes, then each length.
+    # two zeros, 8 for unsigned bytes, the number of axes, then each length
     return bytes([0, 0, 8, len(shape)]) + np.array(shape, ">u4").tobytes()
 
 

@@ -65,12 +65,12 @@ class FashionMnistBlocks(tfds.core.GeneratorBasedBuilder, skip_registration=True
 
 
 def copy_in(root: Path) -> Path:
-    """Returns where in a TFDS folder the copy is."""
+    """Where in a TFDS folder the copy is."""
     return root / str(FashionMnistBlocks.name) / str(FashionMnistBlocks.VERSION)
 
 
 def read(copy: Path) -> Arrays:
-    """Returns the four arrays: OSError if there is no copy, DataError if damaged."""
+    """The four arrays; OSError if there is no copy, DataError if it is damaged."""
     copy.stat()
     arrays = {}
     try:
@@ -83,7 +83,7 @@ def read(copy: Path) -> Arrays:
                 if files.digest(array) != files.FILES[name].sha256:
                     raise ValueError(f"{name} has the wrong SHA-256")
                 arrays[name] = array
-    except Exception as error:  # TFDS does not say which errors damaged files give.
+    except Exception as error:  # TFDS does not say which errors damaged files give
         raise DataError(
             f"load needs an intact prepared copy, got {copy}, which is damaged "
             f"({_one_line(error)}), delete that folder and run again."
@@ -97,13 +97,13 @@ def prepare(copy: Path, arrays: Arrays) -> Arrays:
     try:
         copy.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=copy.parent, prefix="incomplete.") as root:
-            with redirect_stdout(io.StringIO()):  # TFDS speaks of a download.
+            with redirect_stdout(io.StringIO()):  # TFDS speaks of a download
                 FashionMnistBlocks(Path(root), arrays).download_and_prepare()
             written = read(copy_in(Path(root)))
             try:
                 copy_in(Path(root)).rename(copy)
             except OSError:
-                if not copy.is_dir():  # Another process was faster: just as good.
+                if not copy.is_dir():  # another process was faster: just as good
                     raise
         return written
     except (OSError, RuntimeError) as error:

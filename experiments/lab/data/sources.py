@@ -10,7 +10,7 @@ from lab.data.files import Arrays, DataError, FashionMNIST
 
 
 def load(data_dir: Path | None = None, *, cache: Path | None = None) -> FashionMNIST:
-    """Returns Fashion-MNIST, checked bit for bit.
+    """Fashion-MNIST, checked bit for bit.
 
     The first start writes the four official files as a TFDS data set, which takes a
     second; later starts read that copy in a quarter. Without data_dir the sources are,
@@ -30,20 +30,20 @@ def load(data_dir: Path | None = None, *, cache: Path | None = None) -> FashionM
     if cache is None:
         usual = os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
         cache = Path(usual).expanduser()
-    home = cache if data_dir is None else Path(data_dir)
+    home = cache if data_dir is None else data_dir
 
-    # First the prepared copy.
+    # first the prepared copy
     copy = prepared.copy_in(home)
     troubles = []
     try:
         return files.as_images(prepared.read(copy), f"prepared copy in {copy}")
     except OSError:
-        pass  # There is none yet.
+        pass  # there is none yet
     except DataError as error:
         troubles.append(str(error))
     damaged = bool(troubles)
 
-    # Then whoever has the four files; from them the copy for the next start.
+    # then whoever has the four files; from them the copy for the next start
     for source, fetched in _sources(data_dir).items():
         try:
             arrays = fetched()
@@ -74,7 +74,7 @@ def load(data_dir: Path | None = None, *, cache: Path | None = None) -> FashionM
 def _sources(data_dir: Path | None) -> dict[str, Callable[[], Arrays]]:
     """Ways to get the four files, in the order in which they are tried."""
     if data_dir is not None:
-        return {f"IDX files in {data_dir}": lambda: files.from_folder(Path(data_dir))}
+        return {f"IDX files in {data_dir}": lambda: files.from_folder(data_dir)}
     return {
         f"IDX files in {fetch.INSTALLED}": lambda: files.from_folder(fetch.INSTALLED),
         f"download from {files.URL}": fetch.from_download,

@@ -1,0 +1,1 @@
+"""CLR with AdamW on a small transformer: protocol, training, tables, pictures."""

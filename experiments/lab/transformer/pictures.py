@@ -6,10 +6,9 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from lab.arms import DASHES
 from lab.program import save_figure
 from lab.transformer.tables import as_curves, by_arm
-
-DASHES = {"cyclical": "-", "peer": "--", "baseline": "--", "fixed": ":"}
 
 
 def draw_all(results: dict[str, Any], out: Path) -> None:

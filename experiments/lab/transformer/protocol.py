@@ -22,15 +22,14 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
 
 import optax
 
 from clr_optax import clr_schedule, momentum_schedule
+from lab.arms import Role
 
 ARMS = 5  # of the final runs, those of `final_arms`
 BASELINE = "warm-up cosine, tuned"
-Role = Literal["baseline", "peer", "fixed", "cyclical"]
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,7 @@ from typing import Any
 import numpy as np
 
 from clr_optax import RangeTest
-from lab.statistics import paired_difference
-from lab.tables import difference, markdown, mean_and_sd
-from lab.transformer.protocol import BASELINE
+from lab.tables import markdown, mean_and_reach, mean_and_sd, paired_difference
 
 Rows = list[dict[str, Any]]
 
@@ -45,19 +43,24 @@ def summary(results: dict[str, Any]) -> Rows:
     test_steps = settings["seeds"] * settings["range_steps"]
     rows = []
     for length in settings["lengths"]:
+        runs = by_arm(results, length)
+        roles = {arm: of_arm[0]["role"] for arm, of_arm in runs.items()}
         bits = {
-            arm: np.array([row["bits"] for row in runs], float)
-            for arm, runs in by_arm(results, length).items()
+            arm: np.array([run["bits"] for run in of_arm], float)
+            for arm, of_arm in runs.items()
         }
+        baseline = next(bits[arm] for arm in bits if roles[arm] == "baseline")
         grid_steps = len(settings["grid"]) * length
         for arm, values in bits.items():
+            tuned = roles[arm] == "baseline"
             rows.append(
                 {
                     "length": length,
                     "arm": arm,
+                    "role": roles[arm],
                     "bits": values,
-                    "less_baseline": paired_difference(values, bits[BASELINE]),
-                    "tuning_steps": grid_steps if arm == BASELINE else test_steps,
+                    "less_baseline": paired_difference(values, baseline),
+                    "tuning_steps": grid_steps if tuned else test_steps,
                     "diverged": int((~np.isfinite(values)).sum()),
                 }
             )
@@ -74,9 +77,9 @@ def readme(results: dict[str, Any]) -> str:
     for arm in dict.fromkeys(row["arm"] for row in rows):
         line, of_arm = [arm], [row for row in rows if row["arm"] == arm]
         for row in of_arm:
-            baseline = next(r for r in rows if _place(r) == (row["length"], BASELINE))
-            gain = difference(row["bits"], baseline["bits"], 3)
-            line += [mean_and_sd(row["bits"], 3), "" if arm == BASELINE else gain]
+            gain = mean_and_reach(row["less_baseline"], 3)
+            is_baseline = row["role"] == "baseline"
+            line += [mean_and_sd(row["bits"], 3), "" if is_baseline else gain]
         lines.append([*line, _span(row["tuning_steps"] for row in of_arm)])
     caption = (
         f"Bits per held-out character, less is better: mean ± sd of "
@@ -124,11 +127,6 @@ def diverged(results: dict[str, Any]) -> list[str]:
         for row in summary(results)
         if row["diverged"]
     ]
-
-
-def _place(row: dict[str, Any]) -> tuple[int, str]:
-    """Where a row of the summary belongs."""
-    return row["length"], row["arm"]
 
 
 def _span(numbers: Iterable[int]) -> str:

@@ -1,6 +1,5 @@
 """Runs of several arms, one on each device at a time."""
 
-import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache, partial
 from typing import Any, NamedTuple
@@ -12,6 +11,7 @@ import optax
 from jax.sharding import AxisType, PartitionSpec
 from numpy.typing import NDArray
 
+from lab.devices import awaited
 from lab.transformer.network import Network
 from lab.transformer.protocol import Arm
 from lab.transformer.text import Tokens, loader, windows
@@ -49,10 +49,10 @@ def trained(stage: Stage, network: Network, rows: Rows) -> Iterator[Rows]:
     A row is a run's figures: the mean loss in scoring, the losses in training as means
     of `every` steps.
     """
-    name, length, arms, seeds, *_ = stage
+    name, length, arms = stage.name, stage.length, stage.arms
     every = network.settings.every
     known = {(row["stage"], row["length"], row["arm"], row["seed"]) for row in rows}
-    runs = [(arm, seed) for seed in range(seeds) for arm in arms]
+    runs = [(arm, seed) for seed in range(stage.seeds) for arm in arms]
     wanted = [run for run in runs if (name, length, *run) not in known]
     for some, losses, bits in _rounds(stage, network, wanted):
         yield [
@@ -98,8 +98,8 @@ def _rounds(
         for step in range(0, stage.length, chunk):
             part = [values[:, step : step + chunk] for values in steps]
             run, new = advance((run, *part), ())
-            losses.append(_awaited(new))
-        bits = _awaited(score((run,), scored))
+            losses.append(awaited(new))
+        bits = awaited(score((run,), scored))
         yield some, np.concatenate(losses, axis=1), bits
 
 
@@ -172,10 +172,3 @@ def _numbers(schedule: optax.Schedule, length: int) -> Floats:
     """A schedule's value at each step."""
     values = np.asarray(schedule(np.arange(length)), np.float32)
     return np.broadcast_to(values, length)
-
-
-def _awaited(array: Any) -> Floats:
-    """The array's values; not by block_until_ready, which delays Ctrl-C."""
-    while not array.is_ready():
-        time.sleep(0.01)
-    return np.asarray(array)

@@ -1,0 +1,1 @@
+"""The TensorFlow Addons tutorial in JAX: settings, tables, pictures."""

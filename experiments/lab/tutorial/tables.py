@@ -37,7 +37,7 @@ class Progress(progress.Progress):
         done, width = history.epochs, len(str(self.epochs))
         for arm in history.arms:
             figures = []
-            for metric in history.metrics:
+            for metric in METRICS:
                 figure = f"{history.last(arm, metric).mean():.4f}"
                 if done <= len(PUBLISHED[arm][metric]):
                     figure += f" ({PUBLISHED[arm][metric][done - 1]:.4f})"
@@ -54,7 +54,7 @@ def summary(history: History, epochs: int) -> Table:
     for heading in ("arm", "figure", "published", "ours", "sd", "difference"):
         table.add_column(heading, justify="left" if heading == "arm" else "right")
     for arm in history.arms:
-        for metric in history.metrics:
+        for metric in METRICS:
             values = history.last(arm, metric)
             published = difference = sd = "-"
             if done <= len(PUBLISHED[arm][metric]):
@@ -77,7 +77,7 @@ def paired(history: History, settings: Settings) -> Table:
     table = Table(box=box.MARKDOWN, title=title)
     for heading in ("figure", "mean", "sd", f"{cyclical} better on"):
         table.add_column(heading, justify="right")
-    for metric in history.metrics:
+    for metric in METRICS:
         gain = history.last(cyclical, metric) - history.last(baseline, metric)
         better = int((gain < 0 if "loss" in metric else gain > 0).sum())
         mean, sd = f"{gain.mean():+.4f}", f"{gain.std(ddof=1):.4f}"
@@ -100,7 +100,7 @@ def write_tensorboard(history: History, settings: Settings, folder: Path) -> Non
             with SummaryWriter(str(folder / f"{name}-{seed}")) as writer:
                 for epoch in range(history.epochs):
                     step = (epoch + 1) * settings.updates_per_epoch
-                    for metric in history.metrics:
+                    for metric in METRICS:
                         figure = history.of(name, metric)[seed, epoch]
                         writer.add_scalar(metric, figure, step)
                     rate = float(arm.rate(step - 1))

@@ -76,7 +76,7 @@ def test_each_k_th_is_kept_for_good_and_can_be_had(tmp_path):
         saver.save(runs(epoch))
     assert sorted(path.name for path in saver.folder.iterdir()) == ["2", "4", "6", "7"]
     same(saver.at(4, runs(0)), 4)
-    with pytest.raises(CheckpointError, match=r"epoch 3 .* run again without --resume"):
+    with pytest.raises(CheckpointError, match=r"epoch 3 .* choose another --out"):
         saver.at(3, runs(0))
 
 
@@ -139,6 +139,8 @@ def test_a_wrong_value_in_whole_files_is_noticed(folder, monkeypatch, capsys):
     monkeypatch.undo()
     same(open_(folder).latest(runs(0), 4), 3)
     assert "epoch 4: its checksum is wrong" in capsys.readouterr().out
+    with pytest.raises(CheckpointError, match=r"epoch 4 .*its checksum is wrong"):
+        open_(folder).at(4, runs(0))
 
 
 def test_what_was_passed_over_is_written_again(folder):
@@ -163,6 +165,11 @@ def test_other_settings_are_refused_by_name(folder):
         open_(folder, batch_size=32).latest(runs(0), 3)
     with pytest.raises(CheckpointError, match="seeds was None, is 5; size was"):
         open_(folder, seeds=5, size=1).latest(runs(0), 3)
+
+
+def test_other_settings_are_told_before_more_epochs(folder):
+    with pytest.raises(CheckpointError, match="batch_size was 16, is 32"):
+        open_(folder, batch_size=32).latest(runs(0), 2)
 
 
 def test_more_epochs_than_asked_for_are_refused(folder):

@@ -116,3 +116,10 @@ def test_a_path_with_brackets_is_printed_as_it_is(capsys):
 def test_results_name_nobodys_home(monkeypatch):
     monkeypatch.setenv("HOME", "/home/someone")
     assert program.portable("copy in /home/someone/data") == "copy in ~/data"
+    assert program.portable("/home/someone; in /home/someone") == "~; in ~"
+
+
+@pytest.mark.parametrize("path", ["/home/someone-else", "/mnt/home/someone"])
+def test_a_path_that_only_looks_like_home_stays(monkeypatch, path):
+    monkeypatch.setenv("HOME", "/home/someone")
+    assert program.portable(f"in {path}/data") == f"in {path}/data"

@@ -12,7 +12,7 @@ from made_data import numbered
 from clr_optax import lr_range_test
 from lab import network
 from lab.data import Images
-from lab.range_tests import stacked
+from lab.range_tests import range_test_of_seeds
 
 MOMENTUM = partial(optax.sgd, momentum=0.9)
 
@@ -20,7 +20,7 @@ MOMENTUM = partial(optax.sgd, momentum=0.9)
 @pytest.mark.slow
 def test_a_seed_s_curve_is_the_library_s_on_its_weights_and_batches():
     images = Images(*(jnp.asarray(array % 10) for array in numbered(48, 0).train))
-    curves = stacked(images, MOMENTUM, seeds=2, steps=20, batch_size=8)
+    curves = range_test_of_seeds(images, MOMENTUM, seeds=2, steps=20, batch_size=8)
     assert curves.losses.shape == curves.lrs.shape == (2, 20)
     np.testing.assert_allclose(curves.losses[:, 0], np.log(10), rtol=0.1)
 

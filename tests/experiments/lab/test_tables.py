@@ -2,8 +2,11 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
 
-from lab.tables import difference, markdown, mean_and_sd, named
+from lab.tables import difference, markdown, mean_and_sd, named, paired_difference
 
 
 def test_a_table_is_markdown_whose_columns_stand_under_each_other():
@@ -23,6 +26,19 @@ def test_every_line_needs_all_cells():
 def test_a_sample_s_mean_and_deviation():
     assert mean_and_sd([1, 2, 3], 1) == "2.0 ± 1.0"
     assert mean_and_sd([1, np.nan, np.inf], 1) == "2 of 3 diverged"
+
+
+@given(seed=st.integers(0, 2**32 - 1), size=st.integers(2, 12))
+def test_the_interval_is_that_of_the_paired_t_test(seed, size):
+    values, others = np.random.default_rng(seed).normal(size=(2, size))
+    expected = stats.ttest_rel(values, others).confidence_interval(0.95)
+    gain = paired_difference(values, others)
+    np.testing.assert_allclose((gain.low, gain.high), expected, rtol=1e-9, atol=1e-12)
+    assert gain.mean == pytest.approx(values.mean() - others.mean())
+
+
+def test_a_lost_run_leaves_no_number():
+    assert np.isnan(paired_difference([1.0, np.nan], [0.0, 0.0])).all()
 
 
 def test_a_difference_is_paired_and_unknown_if_a_run_is_lost():

@@ -10,6 +10,7 @@ from flax import nnx
 from made_data import random_images
 from test_layers import plain
 
+from lab import training
 from lab.network import CNN
 from lab.training import start, train
 
@@ -55,6 +56,13 @@ def plain_epochs(rate, data, seed, epochs, batch_size):
         test = score(params, *data.test)
         figures.append([*sums / len(order), *test])
     return np.array(figures), params
+
+
+def test_nothing_is_compiled_if_no_epoch_is_left(data, monkeypatch):
+    optimizers = {name: optax.sgd(rate) for name, rate in RATES.items()}
+    monkeypatch.setattr(training, "train_epoch", None)
+    runs = start(optimizers, seeds=1)
+    assert not list(train(optimizers, data, runs, epochs=0, batch_size=40))
 
 
 # 40: two parts of 20, and 10 images for the last step; 100: more than there are
