@@ -4,7 +4,11 @@ import signal
 
 import hypothesis
 import jax
+import jax.experimental
 import pytest
+
+if not hasattr(jax, "enable_x64"):  # JAX before 0.8
+    jax.enable_x64 = jax.experimental.enable_x64
 
 # Hypothesis draws the same examples every time where CI is set, unless told not to;
 # .ci/run prints a seed, and a failure prints the example to pin

@@ -14,12 +14,13 @@ from clr_optax._range.words import needs
 MOST_STEPS = 1_000_000
 
 
-def check_whole(name: str, value: Any, least: int) -> None:
-    """Raises for what is not a whole number from the least to a million."""
+def check_whole(name: str, value: Any, least: int) -> int:
+    """Returns a whole number from the least to a million as Python's."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
         raise TypeError(needs(f"a whole {name}", **{name: value}))
     if not least <= value <= MOST_STEPS:
         raise ValueError(needs(f"{name} from {least} to {MOST_STEPS}", **{name: value}))
+    return int(value)
 
 
 def check_length(length: int) -> None:

@@ -13,14 +13,14 @@ from clr_optax._range.words import needs
 
 def rates(min_lr: Any, max_lr: Any, num_steps: Any, spacing: Any) -> jax.Array:
     """Returns the rates, both ends exact."""
-    check_whole("num_steps", num_steps, 2)
+    num_steps = check_whole("num_steps", num_steps, 2)
     check_word("lr_range_test", "spacing", spacing, Spacing)
     dtype = jnp.result_type(float)
     low, high = _rate("min_lr", min_lr), _rate("max_lr", max_lr)
     known = not isinstance(low, jax.core.Tracer) and not isinstance(
         high, jax.core.Tracer
     )
-    lrs = _grid(np if known else jnp, low, high, int(num_steps), spacing).astype(dtype)
+    lrs = _grid(np if known else jnp, low, high, num_steps, spacing).astype(dtype)
     if known and not (lrs[1:] > lrs[:-1]).all():
         raise ValueError(
             needs(

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import numpy as np
 import optax
 from jax.typing import ArrayLike
 
@@ -35,10 +36,10 @@ def lr_range_test(
     state: Any = None,
     min_lr: ArrayLike = 1e-6,
     max_lr: ArrayLike = 10.0,
-    num_steps: int = 100,
+    num_steps: int | np.integer[Any] = 100,
     spacing: Spacing = "exponential",
     optimizer: Callable[[optax.Schedule], optax.GradientTransformation] = optax.sgd,
-    accumulate: int = 1,
+    accumulate: int | np.integer[Any] = 1,
     stop_factor: float | None = 4.0,
     key: jax.Array | None = None,
     has_aux: bool = False,
@@ -159,7 +160,7 @@ def lr_range_test(
     params, stateful = check_params(params), state is not None
     state = arrays("state", state)
     lrs = rates(min_lr, max_lr, num_steps, spacing)
-    check_whole("accumulate", accumulate, 1)
+    accumulate = check_whole("accumulate", accumulate, 1)
     length = lrs.size * accumulate
     check_length(length)
     batches = source(batches, length)

@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle import exact_rate
-from packaging.version import Version
 
 from clr_core import clr
 from clr_optax import clr_schedule, momentum_schedule
@@ -89,10 +88,6 @@ def test_adams_b1_can_cycle():
     np.testing.assert_allclose(state.hyperparams["b1"], MOMENTA[3], rtol=1e-6)
 
 
-@pytest.mark.skipif(
-    Version(optax.__version__) < Version("0.2.8"),
-    reason="Optax before 0.2.8 rounds what it injects to the parameters' type",
-)
 def test_rate_stays_float32_for_bfloat16_parameters():
     params = {"weight": jnp.ones(3, jnp.bfloat16)}
     optimizer = optax.inject_hyperparams(optax.sgd)(learning_rate=SCHEDULE)
