@@ -1,11 +1,11 @@
-"""CLR against a fixed rate on Fashion-MNIST: the TensorFlow Addons tutorial in JAX.
+"""CLR against a fixed rate on Fashion-MNIST: TensorFlow Addons' tutorial in JAX.
 
     python experiments/fashion.py
 
-trains the tutorial's network twice for 10 epochs, with SGD at 0.01 and with SGD on a
-triangular2 schedule between 0.0001 and 0.01, from the same weights on the same batches,
-and prints each epoch beside the figures that the tutorial published. It leaves five
-pictures and fashion.json in runs/fashion.
+trains the tutorial's network twice for 10 epochs, with SGD at 0.01 and with
+SGD on a triangular2 schedule between 0.0001 and 0.01, from the same weights on
+the same batches, and prints each epoch beside the figures that the tutorial
+published. It leaves five pictures and fashion.json in runs/fashion.
 """
 
 import argparse
@@ -149,15 +149,15 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         __doc__,
         """examples:
   fashion.py                     the tutorial: both arms, 10 epochs
-  fashion.py --seeds 5           five paired repetitions: mean, standard deviation
-  fashion.py --resume            go on after the last epoch of a run that was stopped
-  fashion.py --redraw            pictures and table again, from fashion.json alone
+  fashion.py --seeds 5           five paired repetitions: mean and deviation
+  fashion.py --resume            go on after the last epoch of a stopped run
+  fashion.py --redraw            pictures and table again, from fashion.json
   fashion.py --data-dir ~/idx    the four IDX files, .gz or unpacked, are there
-exit codes: 0 done, 1 an error, 2 wrong arguments, 3 an arm diverged, 130 Ctrl-C""",
+exit codes: 0 done, 1 error, 2 wrong arguments, 3 an arm diverged, 130 Ctrl-C""",
     )
     parser.add_number("--epochs", 10, "default 10")
     parser.add_number("--batch-size", 64, "default 64")
-    parser.add_number("--seeds", 1, "repeat with N seeds, the same for both arms")
+    parser.add_number("--seeds", 1, "seeds, the same for both arms (default 1)")
     parser.add_folders(Path("runs/fashion"))
     parser.add_resuming()
     parser.add_argument(

@@ -157,12 +157,3 @@ def test_what_a_run_of_a_billion_epochs_did_is_kept():
     history = History(("SGD", "CLR"), np.ones((2, 1, 2, 4)))
     results = fashion.collect(settings, "", history, {})
     assert results["rate_sums"]["SGD"] == pytest.approx(0.01 * 2 * 3)
-
-
-def test_help_teaches(capsys):
-    with pytest.raises(SystemExit) as stop:
-        fashion.main(["--help"])
-    assert stop.value.code == 0
-    printed = capsys.readouterr().out
-    assert "examples:" in printed
-    assert "exit codes:" in printed

@@ -224,11 +224,3 @@ def test_wrong_arguments_end_with_2(arguments, capsys):
         transformer.main(arguments)
     assert end.value.code == 2
     assert "usage:" in capsys.readouterr().err
-
-
-def test_help_tells_the_protocol(capsys):
-    with pytest.raises(SystemExit):
-        transformer.main(["--help"])
-    told = " ".join(capsys.readouterr().out.split())
-    assert "No choice follows." in told
-    assert "--resume" in told

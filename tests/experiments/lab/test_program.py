@@ -3,6 +3,8 @@
 import errno
 import math
 import os
+import re
+from pathlib import Path
 
 import jax
 import pytest
@@ -49,6 +51,25 @@ def test_every_program_ends_on_ctrl_c_with_one_line_and_code_130(
     printed = capsys.readouterr().err
     assert printed.startswith(f"{module.__name__}.py: interrupted")
     assert printed.count("\n") == 1
+
+
+@pytest.mark.parametrize("module", PROGRAMS, ids=lambda module: module.__name__)
+def test_every_help_teaches_in_80_columns(monkeypatch, capsys, module):
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit) as stop:
+        module.main(["--help"])
+    assert stop.value.code == 0
+    printed = capsys.readouterr().out
+    assert "examples:" in printed
+    assert "exit codes:" in printed
+    assert [line for line in printed.splitlines() if len(line) > 79] == []
+
+
+@pytest.mark.parametrize("module", [comparison, transformer])
+def test_the_help_says_where_the_protocol_is(module):
+    path = module.protocol.__file__
+    (named,) = re.findall(r"\S+/protocol\.py", module.__doc__)
+    assert Path(path).samefile(Path(__file__).parents[3] / named)
 
 
 def test_a_mistake_in_the_code_is_not_hidden():
