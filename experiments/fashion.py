@@ -42,8 +42,7 @@ from lab.tutorial.settings import PUBLISHED, Settings
 def main(argv: list[str] | None = None) -> int:
     """Runs the program; returns its exit code."""
     args = parse(argv)
-    interrupted = "interrupted before the first epoch"
-    return exit_code("fashion.py", partial(run, args), interrupted=interrupted)
+    return exit_code("fashion.py", partial(run, args), interrupted="interrupted")
 
 
 def run(args: argparse.Namespace, console: Console) -> int:
@@ -94,6 +93,8 @@ def run(args: argparse.Namespace, console: Console) -> int:
                 checkpoints.save(runs)
     except KeyboardInterrupt:
         done = runs.history.epochs
+        if not done:
+            raise
         console.print(f"Interrupted after epoch {done}; --resume goes on")
         code = 130
     finally:
