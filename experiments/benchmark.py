@@ -183,7 +183,7 @@ exit codes: 0 done, 1 error, 2 wrong arguments, 130 Ctrl-C""",
         "--steps",
         type=int,
         default=20_000_000,
-        help="steps in bulk, and a fifth of them (default 2e7)",
+        help="steps in bulk, and a fifth of them (default 20000000)",
     )
     args = parser.read(argv)
     if not 5 <= args.steps < 2**31:

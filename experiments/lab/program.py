@@ -95,10 +95,15 @@ class Options(argparse.ArgumentParser):
 
 
 def positive(text: str) -> int:
-    """A whole number from 1, for argparse."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"needs a whole number >= 1, got {text}")
+    """A whole number from 1 that an int32 holds, for argparse."""
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if not 1 <= value < 2**31:
+        raise argparse.ArgumentTypeError(
+            f"needs a whole number from 1 to 2**31 - 1, got {text}"
+        )
     return value
 
 

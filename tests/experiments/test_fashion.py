@@ -107,10 +107,11 @@ def test_tensorboard_scalars_name_rate_and_figures(finished):
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        (["--epochs", "0"], "--epochs: needs a whole number >= 1, got 0"),
-        (["--epochs", "many"], "--epochs: invalid positive value: 'many'"),
-        (["--seeds", "-2"], "--seeds: needs a whole number >= 1, got -2"),
-        (["--batch-size", "1.5"], "--batch-size: invalid positive value: '1.5'"),
+        (["--epochs", "0"], "--epochs: needs a whole number from 1 to 2**31 - 1"),
+        (["--epochs", "many"], " needs a whole number from 1 to 2**31 - 1, got many"),
+        (["--seeds", "-2"], "--seeds: needs a whole number from 1 to 2**31 - 1, got"),
+        (["--seeds", str(2**31)], "from 1 to 2**31 - 1, got 2147483648"),
+        (["--batch-size", "1.5"], "from 1 to 2**31 - 1, got 1.5"),
         (["--epoch", "3"], "unrecognized arguments: --epoch 3"),
         (["--coordinator", "host:1"], "--coordinator HOST:PORT, --num-processes"),
         (["--process-id", "1"], "--num-processes and --process-id go together"),
