@@ -9,6 +9,7 @@ published. It leaves five pictures and fashion.json in runs/fashion.
 """
 
 import argparse
+import re
 import sys
 import time
 from dataclasses import asdict, fields
@@ -183,6 +184,8 @@ exit codes: 0 done, 1 error, 2 wrong arguments, 3 an arm diverged, 130 Ctrl-C"""
         parser.error(
             "--coordinator HOST:PORT, --num-processes and --process-id go together"
         )
+    if named and not re.fullmatch(r".+:[0-9]+", args.coordinator):
+        parser.error(f"--coordinator needs HOST:PORT, got {args.coordinator}")
     if numbered and not 0 <= args.process_id < args.num_processes:
         last = args.num_processes - 1
         parser.error(f"--process-id must be in 0..{last}, got {args.process_id}")

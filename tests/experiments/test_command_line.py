@@ -18,7 +18,7 @@ FLAGS = ("--resume", "--redraw", "--tensorboard")
 
 numbers = st.integers(-2, 2**70).map(str)
 odd = st.sampled_from(
-    ["", "0", "-1", "nan", "1e3", "٣", "1_0", "auto", "--", "-x", "="]
+    ["", "0", "-1", "nan", "1e3", "٣", "1_0", "auto", "host:1", "--", "-x", "="]
 )
 words = numbers | odd | st.text(max_size=8)
 options = st.sampled_from(NUMBERS + OTHERS + FLAGS)
@@ -62,7 +62,9 @@ def test_any_arguments_are_understood_or_refused(arguments):
         assert args.process_id is None
         assert args.coordinator in (None, "auto")
     else:
-        assert args.coordinator not in (None, "auto")
+        host, port = args.coordinator.rsplit(":", 1)
+        assert host
+        assert int(port) >= 0
         assert 0 <= args.process_id < args.num_processes
 
 

@@ -16,6 +16,7 @@ from lab.tutorial.settings import PUBLISHED, Settings
 
 DRAWN = ("accuracy", "losses", "modes", "schedule_10", "schedule_100")
 PICTURES = [f"{name}.png" for name in DRAWN]
+LONE = ["--num-processes", "1", "--process-id", "0"]
 SMALL = ["--epochs", "2", "--batch-size", "16", "--seeds", "2"]
 
 
@@ -114,6 +115,9 @@ def test_tensorboard_scalars_name_rate_and_figures(finished):
         (["--batch-size", "1.5"], "from 1 to 2**31 - 1, got 1.5"),
         (["--epoch", "3"], "unrecognized arguments: --epoch 3"),
         (["--coordinator", "host:1"], "--coordinator HOST:PORT, --num-processes"),
+        ([*LONE, "--coordinator", "host"], "--coordinator needs HOST:PORT, got host"),
+        ([*LONE, "--coordinator", "host:"], "--coordinator needs HOST:PORT, got host:"),
+        ([*LONE, "--coordinator", ":1"], "--coordinator needs HOST:PORT, got :1"),
         (["--process-id", "1"], "--num-processes and --process-id go together"),
         (
             ["--coordinator", "h:1", "--num-processes", "2", "--process-id", "2"],

@@ -91,9 +91,20 @@ def test_processes_that_cannot_be_joined_are_one_line(
 ):
     """Whatever JAX raises there: it documents nothing."""
     monkeypatch.setattr(jax.distributed, "initialize", raising(error("nobody came")))
-    assert fashion.main(["--out", str(tmp_path), "--coordinator", "auto"]) == 1
+    arguments = ["--coordinator", "h:1", "--num-processes", "2", "--process-id", "1"]
+    assert fashion.main(["--out", str(tmp_path), *arguments]) == 1
     printed = capsys.readouterr().err
     assert printed == "fashion.py: the processes could not be joined: nobody came\n"
+
+
+def test_auto_outside_a_cluster_says_what_to_give(monkeypatch, capsys, tmp_path):
+    unset = ValueError("coordinator_address should be defined.")
+    monkeypatch.setattr(jax.distributed, "initialize", raising(unset))
+    assert fashion.main(["--out", str(tmp_path), "--coordinator", "auto"]) == 1
+    printed = capsys.readouterr().err
+    assert printed.startswith("fashion.py: --coordinator auto found no cluster")
+    assert "give HOST:PORT" in printed
+    assert printed.count("\n") == 1
 
 
 def test_json_has_null_for_what_is_not_finite(tmp_path):
