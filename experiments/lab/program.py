@@ -79,11 +79,14 @@ class Options(argparse.ArgumentParser):
         )
 
     def add_resuming(self) -> None:
-        """Adds --resume and --redraw."""
-        self.add_argument(
+        """Adds --resume and --redraw, of which only one can be given."""
+        either = self.add_mutually_exclusive_group()
+        either.add_argument(
             "--resume", action="store_true", help="go on where it stopped"
         )
-        self.add_argument("--redraw", action="store_true", help="draw without training")
+        either.add_argument(
+            "--redraw", action="store_true", help="draw without training"
+        )
 
     def read(self, argv: Sequence[str] | None) -> argparse.Namespace:
         """The arguments; exits with 2 if they are wrong."""

@@ -107,6 +107,17 @@ def test_auto_outside_a_cluster_says_what_to_give(monkeypatch, capsys, tmp_path)
     assert printed.count("\n") == 1
 
 
+REDRAWING = [fashion, comparison, transformer]
+
+
+@pytest.mark.parametrize("module", REDRAWING, ids=lambda module: module.__name__)
+def test_resuming_and_redrawing_exclude_each_other(capsys, module):
+    with pytest.raises(SystemExit) as stop:
+        module.main(["--resume", "--redraw"])
+    assert stop.value.code == 2
+    assert "not allowed with argument --resume" in capsys.readouterr().err
+
+
 def test_json_has_null_for_what_is_not_finite(tmp_path):
     path = tmp_path / "results.json"
     content = {"a": [1.5, math.nan, (math.inf, -math.inf)], "b": {"c": True}}
