@@ -114,11 +114,15 @@ def open_folder(out: Path) -> None:
     """Makes the folder, and a file in it, so that a run can't fail on it at its end.
 
     Raises:
-        OSError: The folder can't be made or written.
+        LabError: The folder can't be made or written.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=out):
-        pass
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out):
+            pass
+    except OSError as error:
+        why = error.strerror or error
+        raise LabError(f"--out {out} could not be written ({why})") from error
 
 
 def environment() -> dict[str, Any]:

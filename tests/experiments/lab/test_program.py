@@ -4,6 +4,7 @@ import errno
 import math
 import os
 import re
+import tempfile
 from pathlib import Path
 
 import jax
@@ -116,6 +117,25 @@ def test_resuming_and_redrawing_exclude_each_other(capsys, module):
         module.main(["--resume", "--redraw"])
     assert stop.value.code == 2
     assert "not allowed with argument --resume" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("module", PROGRAMS, ids=lambda module: module.__name__)
+def test_a_folder_that_cannot_be_had_is_told_by_its_name(tmp_path, capsys, module):
+    out = tmp_path / "file"
+    out.touch()
+    assert module.main(["--out", str(out)]) == 1
+    printed = capsys.readouterr().err
+    expected = f"--out {out} could not be written (File exists)"
+    assert printed == f"{module.__name__}.py: {expected}\n"
+
+
+def test_a_folder_that_is_read_only_is_told_by_its_name(tmp_path, monkeypatch):
+    denied = PermissionError(errno.EACCES, os.strerror(errno.EACCES), "tmp1234")
+    monkeypatch.setattr(tempfile, "TemporaryFile", raising(denied))
+    with pytest.raises(LabError) as error:
+        program.open_folder(tmp_path)
+    told = f"--out {tmp_path} could not be written (Permission denied)"
+    assert str(error.value) == told
 
 
 def test_json_has_null_for_what_is_not_finite(tmp_path):
