@@ -33,7 +33,7 @@ from lab.program import (
     exit_code,
     open_folder,
     portable,
-    read_json,
+    redraw,
     write_json,
     write_text,
 )
@@ -50,10 +50,10 @@ def main(argv: list[str] | None = None) -> int:
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """The protocol, part by part; what is finished is kept whatever happens."""
-    open_folder(args.out)
     path, checkpoints = args.out / "comparison.json", args.out / "checkpoints"
     if args.redraw:
-        return finish(read_json(path), args.out, console)
+        return redraw(path, finish, console)
+    open_folder(args.out)
     if checkpoints.exists() and not args.resume:
         raise not_finished(args.out)
     settings = SHORT if args.short else Settings()

@@ -31,7 +31,7 @@ from lab.program import (
     open_folder,
     portable,
     positive,
-    read_json,
+    redraw,
     write_json,
 )
 from lab.training import start, train
@@ -48,9 +48,9 @@ def main(argv: list[str] | None = None) -> int:
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Data, training, table, pictures; what is finished is kept whatever happens."""
-    open_folder(args.out)
     if args.redraw:
-        return finish(read_json(args.out / "fashion.json"), args.out, console)
+        return redraw(args.out / "fashion.json", finish, console)
+    open_folder(args.out)
     if args.coordinator is None:
         devices.use_cpu_cores(runs=2 * args.seeds)
     else:

@@ -48,10 +48,10 @@ def main(argv: list[str] | None = None) -> int:
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """The protocol, step by step; what is finished is kept whatever happens."""
-    program.open_folder(args.out)
     path = args.out / "transformer.json"
     if args.redraw:
-        return finish(program.read_json(path), args.out, console)
+        return program.redraw(path, finish, console)
+    program.open_folder(args.out)
     settings, text = SHORT if args.short else Settings(), read_text()
     results: Results = {
         "protocol": protocol.__doc__,

@@ -164,7 +164,9 @@ def read_json(path: Path) -> dict[str, Any]:
         LabError: It is not there, or damaged.
     """
     try:
-        content: dict[str, Any] = json.loads(path.read_text())
+        content = json.loads(path.read_text())
+        if not isinstance(content, dict):
+            raise ValueError("it holds no JSON object")
     except FileNotFoundError:
         raise LabError(f"there is no {path} to redraw: train first") from None
     except ValueError as error:
@@ -173,6 +175,27 @@ def read_json(path: Path) -> dict[str, Any]:
             "choose another --out"
         ) from error
     return content
+
+
+def redraw(
+    path: Path,
+    finish: Callable[[dict[str, Any], Path, Console], int],
+    console: Console,
+) -> int:
+    """What `finish(results, out, console)` returns for the results in a file.
+
+    Raises:
+        LabError: The file is not there, or not of this program.
+    """
+    results = read_json(path)
+    open_folder(path.parent)
+    try:
+        return finish(results, path.parent, console)
+    except (KeyError, TypeError) as error:
+        raise LabError(
+            f"{path} is not a results file of this program ({error!r}): choose "
+            "another --out"
+        ) from error
 
 
 def save_figure(figure: Figure, path: Path) -> None:

@@ -109,6 +109,25 @@ def test_auto_outside_a_cluster_says_what_to_give(monkeypatch, capsys, tmp_path)
 
 
 REDRAWING = [fashion, comparison, transformer]
+ALL_DONE = '{"A": 1, "B": 1, "C": 1, "D": 1, "E": 1, "finished": true}'
+
+
+@pytest.mark.parametrize("module", REDRAWING, ids=lambda module: module.__name__)
+@pytest.mark.parametrize("text", ["[]", "null", ALL_DONE])
+def test_redrawing_what_is_not_ours_is_one_line(tmp_path, capsys, module, text):
+    (tmp_path / f"{module.__name__}.json").write_text(text)
+    assert module.main(["--redraw", "--out", str(tmp_path)]) == 1
+    printed = capsys.readouterr().err
+    assert f"{module.__name__}.json is not a results file" in printed
+    assert printed.count("\n") == 1
+
+
+@pytest.mark.parametrize("module", REDRAWING, ids=lambda module: module.__name__)
+def test_redrawing_makes_no_folder(tmp_path, capsys, module):
+    out = tmp_path / "typo"
+    assert module.main(["--redraw", "--out", str(out)]) == 1
+    assert "train first" in capsys.readouterr().err
+    assert not out.exists()
 
 
 @pytest.mark.parametrize("module", REDRAWING, ids=lambda module: module.__name__)
