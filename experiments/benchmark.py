@@ -2,12 +2,13 @@
 
     python experiments/benchmark.py
 
-prints a table of medians and spreads, writes benchmark.json, and README.md from it.
-Peers are measured where they are installed, on the GPU if they and JAX find one:
-pip install -e ".[benchmark]" brings PyTorch and TensorFlow. TensorFlow Addons needs a
-TensorFlow and a NumPy that exclude today's JAX, so it has to live in an environment of
-its own: --peer-python names its Python, which then measures Keras too. Jobs of ours
-and of peers take turns, so that a machine whose speed drifts treats them alike.
+prints a table of medians and spreads, and writes benchmark.json and a page of
+it in runs/benchmark. Peers are measured where they are installed, on the GPU
+if they and JAX find one: pip install -e ".[benchmark]" brings PyTorch and
+TensorFlow. TensorFlow Addons needs a TensorFlow and a NumPy that exclude
+today's JAX, so it has to live in an environment of its own: --peer-python
+names its Python, which then measures Keras too. Jobs of ours and of peers take
+turns, so that a machine whose speed drifts treats them alike.
 """
 
 import argparse
@@ -162,7 +163,15 @@ def growth(data: str) -> list[dict[str, Any]]:
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
     """The command line."""
-    parser = Options(__doc__)
+    parser = Options(
+        __doc__,
+        """examples:
+  benchmark.py               everything, with the peers installed here
+  benchmark.py --rounds 1    a single turn of the main job
+  benchmark.py --peer-python ~/tfa/bin/python
+                             with Keras and TensorFlow Addons from there
+exit codes: 0 done, 1 error, 2 wrong arguments, 130 Ctrl-C""",
+    )
     parser.add_folders(Path("runs/benchmark"))
     parser.add_argument(
         "--peer-python",
@@ -174,7 +183,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         "--steps",
         type=int,
         default=20_000_000,
-        help="steps in bulk, and a fifth of them (default 2e7)",
+        help="steps in bulk, and a fifth of them (default 20000000)",
     )
     args = parser.read(argv)
     if not 5 <= args.steps < 2**31:

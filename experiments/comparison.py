@@ -1,9 +1,11 @@
-"""CLR beside what a user would pick instead: cosine, one-cycle, restarts, fixed rates.
+"""CLR beside what a user would pick: cosine, one-cycle, restarts, fixed rates.
 
     python experiments/comparison.py
 
-follows the protocol below and leaves comparison.json, four pictures and a page of them
-in runs/comparison. More than an hour on two CPU cores; --resume goes on after a stop.
+follows the protocol in experiments/lab/comparison/protocol.py and leaves
+comparison.json, four pictures and a page of them, which ends with the
+protocol, in runs/comparison. More than an hour on two CPU cores; --resume goes
+on after a stop.
 """
 
 import argparse
@@ -31,7 +33,7 @@ from lab.program import (
     exit_code,
     open_folder,
     portable,
-    read_json,
+    redraw,
     write_json,
     write_text,
 )
@@ -48,10 +50,10 @@ def main(argv: list[str] | None = None) -> int:
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """The protocol, part by part; what is finished is kept whatever happens."""
-    open_folder(args.out)
     path, checkpoints = args.out / "comparison.json", args.out / "checkpoints"
     if args.redraw:
-        return finish(read_json(path), args.out, console)
+        return redraw(path, finish, console)
+    open_folder(args.out)
     if checkpoints.exists() and not args.resume:
         raise not_finished(args.out)
     settings = SHORT if args.short else Settings()
@@ -119,13 +121,13 @@ def finish(results: dict[str, Any], out: Path, console: Console) -> int:
 def parse(argv: list[str] | None) -> argparse.Namespace:
     """The command line."""
     parser = Options(
-        f"{__doc__}\n{protocol.__doc__}",
+        __doc__,
         """examples:
-  comparison.py              everything, as described above
-  comparison.py --resume     go on after the last epoch of a run that was stopped
-  comparison.py --redraw     page and pictures again, from comparison.json alone
-  comparison.py --short      a taste: fewer epochs and seeds, a smaller landscape
-exit codes: 0 done, 1 an error, 2 wrong arguments, 3 an arm diverged, 130 Ctrl-C""",
+  comparison.py             everything, as the protocol has it
+  comparison.py --resume    go on after the last epoch of a stopped run
+  comparison.py --redraw    page and pictures again, from comparison.json
+  comparison.py --short     a taste: fewer epochs and seeds, a small landscape
+exit codes: 0 done, 1 error, 2 wrong arguments, 3 an arm diverged, 130 Ctrl-C""",
     )
     parser.add_folders(Path("runs/comparison"))
     parser.add_resuming()

@@ -1,14 +1,15 @@
-"""CLR against a fixed rate on Fashion-MNIST: the TensorFlow Addons tutorial in JAX.
+"""CLR against a fixed rate on Fashion-MNIST: TensorFlow Addons' tutorial in JAX.
 
     python experiments/fashion.py
 
-trains the tutorial's network twice for 10 epochs, with SGD at 0.01 and with SGD on a
-triangular2 schedule between 0.0001 and 0.01, from the same weights on the same batches,
-and prints each epoch beside the figures that the tutorial published. It leaves five
-pictures and fashion.json in runs/fashion.
+trains the tutorial's network twice for 10 epochs, with SGD at 0.01 and with
+SGD on a triangular2 schedule between 0.0001 and 0.01, from the same weights on
+the same batches, and prints each epoch beside the figures that the tutorial
+published. It leaves five pictures and fashion.json in runs/fashion.
 """
 
 import argparse
+import re
 import sys
 import time
 from dataclasses import asdict, fields
@@ -30,7 +31,7 @@ from lab.program import (
     open_folder,
     portable,
     positive,
-    read_json,
+    redraw,
     write_json,
 )
 from lab.training import start, train
@@ -42,15 +43,14 @@ from lab.tutorial.settings import PUBLISHED, Settings
 def main(argv: list[str] | None = None) -> int:
     """Runs the program; returns its exit code."""
     args = parse(argv)
-    interrupted = "interrupted before the first epoch"
-    return exit_code("fashion.py", partial(run, args), interrupted=interrupted)
+    return exit_code("fashion.py", partial(run, args), interrupted="interrupted")
 
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """Data, training, table, pictures; what is finished is kept whatever happens."""
-    open_folder(args.out)
     if args.redraw:
-        return finish(read_json(args.out / "fashion.json"), args.out, console)
+        return redraw(args.out / "fashion.json", finish, console)
+    open_folder(args.out)
     if args.coordinator is None:
         devices.use_cpu_cores(runs=2 * args.seeds)
     else:
@@ -94,6 +94,8 @@ def run(args: argparse.Namespace, console: Console) -> int:
                 checkpoints.save(runs)
     except KeyboardInterrupt:
         done = runs.history.epochs
+        if not done:
+            raise
         console.print(f"Interrupted after epoch {done}; --resume goes on")
         code = 130
     finally:
@@ -149,15 +151,15 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         __doc__,
         """examples:
   fashion.py                     the tutorial: both arms, 10 epochs
-  fashion.py --seeds 5           five paired repetitions: mean, standard deviation
-  fashion.py --resume            go on after the last epoch of a run that was stopped
-  fashion.py --redraw            pictures and table again, from fashion.json alone
+  fashion.py --seeds 5           five paired repetitions: mean and deviation
+  fashion.py --resume            go on after the last epoch of a stopped run
+  fashion.py --redraw            pictures and table again, from fashion.json
   fashion.py --data-dir ~/idx    the four IDX files, .gz or unpacked, are there
-exit codes: 0 done, 1 an error, 2 wrong arguments, 3 an arm diverged, 130 Ctrl-C""",
+exit codes: 0 done, 1 error, 2 wrong arguments, 3 an arm diverged, 130 Ctrl-C""",
     )
     parser.add_number("--epochs", 10, "default 10")
     parser.add_number("--batch-size", 64, "default 64")
-    parser.add_number("--seeds", 1, "repeat with N seeds, the same for both arms")
+    parser.add_number("--seeds", 1, "seeds, the same for both arms (default 1)")
     parser.add_folders(Path("runs/fashion"))
     parser.add_resuming()
     parser.add_argument(
@@ -182,6 +184,8 @@ exit codes: 0 done, 1 an error, 2 wrong arguments, 3 an arm diverged, 130 Ctrl-C
         parser.error(
             "--coordinator HOST:PORT, --num-processes and --process-id go together"
         )
+    if named and not re.fullmatch(r".+:[0-9]+", args.coordinator):
+        parser.error(f"--coordinator needs HOST:PORT, got {args.coordinator}")
     if numbered and not 0 <= args.process_id < args.num_processes:
         last = args.num_processes - 1
         parser.error(f"--process-id must be in 0..{last}, got {args.process_id}")

@@ -2,10 +2,11 @@
 
     python experiments/transformer.py
 
-trains a character-level transformer of half a million parameters on a text that comes
-with Python, as the protocol below has it, and leaves transformer.json, two pictures
-and a page of them in runs/transformer. About 20 minutes on two CPU cores; --resume
-goes on after a stop.
+trains a character-level transformer of half a million parameters on a text
+that comes with Python, follows the protocol in
+experiments/lab/transformer/protocol.py and leaves transformer.json, two
+pictures and a page of them, which ends with the protocol, in runs/transformer.
+About 20 minutes on two CPU cores; --resume goes on after a stop.
 """
 
 import argparse
@@ -47,10 +48,10 @@ def main(argv: list[str] | None = None) -> int:
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """The protocol, step by step; what is finished is kept whatever happens."""
-    program.open_folder(args.out)
     path = args.out / "transformer.json"
     if args.redraw:
-        return finish(program.read_json(path), args.out, console)
+        return program.redraw(path, finish, console)
+    program.open_folder(args.out)
     settings, text = SHORT if args.short else Settings(), read_text()
     results: Results = {
         "protocol": protocol.__doc__,
@@ -141,13 +142,13 @@ def finish(results: Results, out: Path, console: Console) -> int:
 def parse(argv: list[str] | None) -> argparse.Namespace:
     """The command line."""
     parser = program.Options(
-        f"{__doc__}\n{protocol.__doc__}",
+        __doc__,
         """examples:
-  transformer.py              everything, as described above
-  transformer.py --resume     go on after the last finished runs
-  transformer.py --redraw     page and pictures again, from transformer.json alone
-  transformer.py --short      a taste: a small network and few steps
-exit codes: 0 done, 1 an error, 2 wrong arguments, 3 a run diverged, 130 Ctrl-C""",
+  transformer.py             everything, as the protocol has it
+  transformer.py --resume    go on after the last finished runs
+  transformer.py --redraw    page and pictures again, from transformer.json
+  transformer.py --short     a taste: a small network and few steps
+exit codes: 0 done, 1 error, 2 wrong arguments, 3 a run diverged, 130 Ctrl-C""",
     )
     parser.add_out(Path("runs/transformer"))
     parser.add_resuming()

@@ -29,12 +29,22 @@ class Checkpoints:
     Each holds the state, the history of all epochs so far, the settings and a checksum.
     Orbax writes a checkpoint beside its final place and renames it, so that a killed
     process leaves whole checkpoints; the checksum finds what went bad afterwards.
+
+    Raises:
+        CheckpointError: There can be no such folder.
     """
 
     def __init__(
         self, folder: Path, settings: dict[str, Any], *, keep_every: int | None = None
     ):
         self.folder, self.settings = folder.resolve(), settings
+        try:  # Orbax takes a file for a folder until it saves
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise CheckpointError(
+                f"{self.folder} cannot be a folder of checkpoints ({error.strerror}): "
+                "remove what is there, or choose another --out."
+            ) from error
         options = ocp.CheckpointManagerOptions(
             max_to_keep=2, keep_period=keep_every, enable_async_checkpointing=False
         )

@@ -47,6 +47,11 @@ def connect(coordinator: str, processes: int | None, process: int | None) -> Non
             heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
         )
     except (RuntimeError, ValueError) as error:
+        if coordinator == "auto" and isinstance(error, ValueError):
+            raise LabError(
+                f"--coordinator auto found no cluster ({error}): give HOST:PORT, "
+                "--num-processes and --process-id"
+            ) from error
         raise LabError(f"the processes could not be joined: {error}") from error
 
 

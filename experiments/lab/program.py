@@ -33,7 +33,7 @@ def exit_code(program: str, run: Callable[[Console], int], *, interrupted: str) 
     """What `run` returns; 1 with the error's text, 130 after Ctrl-C."""
     try:
         return run(Console(highlight=False, soft_wrap=True, markup=False, emoji=False))
-    except (LabError, OSError, jax.errors.JaxRuntimeError) as error:
+    except (OSError, RuntimeError) as error:  # a LabError is one too
         print(f"{program}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -79,11 +79,14 @@ class Options(argparse.ArgumentParser):
         )
 
     def add_resuming(self) -> None:
-        """Adds --resume and --redraw."""
-        self.add_argument(
+        """Adds --resume and --redraw, of which only one can be given."""
+        either = self.add_mutually_exclusive_group()
+        either.add_argument(
             "--resume", action="store_true", help="go on where it stopped"
         )
-        self.add_argument("--redraw", action="store_true", help="draw without training")
+        either.add_argument(
+            "--redraw", action="store_true", help="draw without training"
+        )
 
     def read(self, argv: Sequence[str] | None) -> argparse.Namespace:
         """The arguments; exits with 2 if they are wrong."""
@@ -95,10 +98,15 @@ class Options(argparse.ArgumentParser):
 
 
 def positive(text: str) -> int:
-    """A whole number from 1, for argparse."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"needs a whole number >= 1, got {text}")
+    """A whole number from 1 that an int32 holds, for argparse."""
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if not 1 <= value < 2**31:
+        raise argparse.ArgumentTypeError(
+            f"needs a whole number from 1 to 2**31 - 1, got {text}"
+        )
     return value
 
 
@@ -106,11 +114,15 @@ def open_folder(out: Path) -> None:
     """Makes the folder, and a file in it, so that a run can't fail on it at its end.
 
     Raises:
-        OSError: The folder can't be made or written.
+        LabError: The folder can't be made or written.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=out):
-        pass
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out):
+            pass
+    except OSError as error:
+        why = error.strerror or error
+        raise LabError(f"--out {out} could not be written ({why})") from error
 
 
 def environment() -> dict[str, Any]:
@@ -152,7 +164,9 @@ def read_json(path: Path) -> dict[str, Any]:
         LabError: It is not there, or damaged.
     """
     try:
-        content: dict[str, Any] = json.loads(path.read_text())
+        content = json.loads(path.read_text())
+        if not isinstance(content, dict):
+            raise ValueError("it holds no JSON object")
     except FileNotFoundError:
         raise LabError(f"there is no {path} to redraw: train first") from None
     except ValueError as error:
@@ -161,6 +175,27 @@ def read_json(path: Path) -> dict[str, Any]:
             "choose another --out"
         ) from error
     return content
+
+
+def redraw(
+    path: Path,
+    finish: Callable[[dict[str, Any], Path, Console], int],
+    console: Console,
+) -> int:
+    """What `finish(results, out, console)` returns for the results in a file.
+
+    Raises:
+        LabError: The file is not there, or not of this program.
+    """
+    results = read_json(path)
+    open_folder(path.parent)
+    try:
+        return finish(results, path.parent, console)
+    except (KeyError, TypeError) as error:
+        raise LabError(
+            f"{path} is not a results file of this program ({error!r}): choose "
+            "another --out"
+        ) from error
 
 
 def save_figure(figure: Figure, path: Path) -> None:

@@ -1,12 +1,12 @@
 """Kills a run of experiments/fashion.py at random moments; it must not matter.
 
-    python tests/experiments/kill_and_resume.py            20 kills, some minutes
+    python tests/experiments/kill_and_resume.py            20 kills, minutes
     python tests/experiments/kill_and_resume.py --kills 4  a taste
 
-trains once undisturbed and once killed with SIGKILL again and again, each time going on
-with --resume. Exits with 0 if parameters, optimizer states, history and figures of both
-are equal bit for bit. The moments are spread over start, training and evaluation, and
-the writing of a checkpoint.
+trains once undisturbed and once killed with SIGKILL again and again, each time
+going on with --resume. Exits with 0 if parameters, optimizer states, history
+and figures of both are equal bit for bit. The moments are spread over start,
+training and evaluation, and the writing of a checkpoint.
 """
 
 import argparse
@@ -35,7 +35,9 @@ TRAIN, TEST = 640, 400  # evaluation is a good part of an epoch
 
 def main() -> int:
     """Prints each kill and the comparison; returns 0 if all is identical."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--kills", type=int, default=20, metavar="N")
     parser.add_argument("--seed", type=int, default=0, metavar="N")
     args = parser.parse_args()

@@ -21,7 +21,7 @@ def test_a_bad_folder_is_an_error_before_anything_is_measured(tmp_path, capsys):
         (["--steps", "-1"], "--steps: needs 5 to 2**31 - 1, got -1"),
         (["--steps", "4"], "--steps: needs 5 to 2**31 - 1, got 4"),
         (["--steps", str(2**31)], "--steps: needs 5 to 2**31 - 1, got 2147483648"),
-        (["--rounds", "0"], "--rounds: needs a whole number >= 1, got 0"),
+        (["--rounds", "0"], "--rounds: needs a whole number from 1 to 2**31 - 1"),
         (["--peer-python", "no_such"], "--peer-python: no such program: no_such"),
     ],
 )

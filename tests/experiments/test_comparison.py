@@ -308,15 +308,6 @@ def test_wrong_arguments_end_before_training(training, capsys, args, words):
     assert not training.calls
 
 
-def test_help_tells_the_protocol(capsys):
-    with pytest.raises(SystemExit):
-        comparison.main(["--help"])
-    told = " ".join(capsys.readouterr().out.split())
-    assert "An earlier comparison has looked at these test images too." in told
-    assert "n = 10 paired seeds" in told
-    assert "--resume" in told
-
-
 @pytest.mark.slow
 def test_the_short_form_trains_everything(run):
     code, results = run()

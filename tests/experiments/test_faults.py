@@ -107,6 +107,30 @@ def test_ctrl_c_in_a_step_keeps_what_is_finished(run, monkeypatch, capsys):
     np.testing.assert_allclose(losses(run.out), [1, 1 / 2, 1 / 3, 1 / 4])
 
 
+def test_ctrl_c_in_the_first_epoch_promises_no_resumption(run, monkeypatch, capsys):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(fashion, "train", interrupted)
+    assert run(4) == 130
+    printed = capsys.readouterr()
+    assert "--resume" not in printed.out
+    assert printed.err == "fashion.py: interrupted\n"
+    assert contents(run.out) == {}
+
+
+@pytest.mark.parametrize("arguments", [[], ["--redraw"]])
+def test_ctrl_c_in_a_picture_keeps_the_figures(run, monkeypatch, capsys, arguments):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    assert run(2) == 0
+    monkeypatch.setattr(fashion, "draw_all", interrupted)
+    assert run(2, *arguments) == 130
+    assert capsys.readouterr().err == "fashion.py: interrupted\n"
+    assert losses(run.out) == [1, 0.5]
+
+
 def test_ctrl_c_in_a_checkpoint_loses_at_most_that_epoch(run, monkeypatch, capsys):
     save = failing_at(3, KeyboardInterrupt(), checkpoints.Checkpoints.save)
     with monkeypatch.context() as patch:

@@ -192,8 +192,9 @@ def test_a_run_that_is_not_finished_is_kept(without_training, tmp_path, capsys):
     assert "is of other settings" in capsys.readouterr().err
 
 
-def test_a_damaged_results_file_is_to_be_deleted(tmp_path, capsys):
-    (tmp_path / "transformer.json").write_text("{")
+@pytest.mark.parametrize("content", ["{", "[]"])
+def test_a_damaged_results_file_is_to_be_deleted(tmp_path, capsys, content):
+    (tmp_path / "transformer.json").write_text(content)
     for arguments in ([], ["--resume"], ["--redraw"]):
         assert transformer.main([*arguments, "--out", str(tmp_path)]) == 1
         told = capsys.readouterr().err
@@ -224,11 +225,3 @@ def test_wrong_arguments_end_with_2(arguments, capsys):
         transformer.main(arguments)
     assert end.value.code == 2
     assert "usage:" in capsys.readouterr().err
-
-
-def test_help_tells_the_protocol(capsys):
-    with pytest.raises(SystemExit):
-        transformer.main(["--help"])
-    told = " ".join(capsys.readouterr().out.split())
-    assert "No choice follows." in told
-    assert "--resume" in told

@@ -84,6 +84,14 @@ def test_an_empty_folder_has_nothing_to_resume(tmp_path):
     assert open_(tmp_path / "new").latest(runs(0), 3) is None
 
 
+@pytest.mark.parametrize("inner", ["", "stage"])
+def test_a_file_in_the_folder_s_place_is_told_at_once(tmp_path, inner):
+    file = tmp_path / "checkpoints"
+    file.touch()
+    with pytest.raises(CheckpointError, match=r"remove what is there, or choose anoth"):
+        open_(file / inner)
+
+
 def flipped(content):
     middle = len(content) // 2
     return content[:middle] + bytes([content[middle] ^ 0x10]) + content[middle + 1 :]

@@ -3,6 +3,9 @@
 import errno
 import math
 import os
+import re
+import tempfile
+from pathlib import Path
 
 import jax
 import pytest
@@ -18,7 +21,7 @@ from lab.data import DataError
 
 PROGRAMS = [fashion, comparison, transformer, benchmark]
 OWN = [LabError, CheckpointError, DataError]
-FOREIGN = [OSError, FileNotFoundError, jax.errors.JaxRuntimeError]
+FOREIGN = [OSError, FileNotFoundError, RuntimeError, jax.errors.JaxRuntimeError]
 
 
 def raising(error):
@@ -51,8 +54,27 @@ def test_every_program_ends_on_ctrl_c_with_one_line_and_code_130(
     assert printed.count("\n") == 1
 
 
+@pytest.mark.parametrize("module", PROGRAMS, ids=lambda module: module.__name__)
+def test_every_help_teaches_in_80_columns(monkeypatch, capsys, module):
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit) as stop:
+        module.main(["--help"])
+    assert stop.value.code == 0
+    printed = capsys.readouterr().out
+    assert "examples:" in printed
+    assert "exit codes:" in printed
+    assert [line for line in printed.splitlines() if len(line) > 79] == []
+
+
+@pytest.mark.parametrize("module", [comparison, transformer])
+def test_the_help_says_where_the_protocol_is(module):
+    path = module.protocol.__file__
+    (named,) = re.findall(r"\S+/protocol\.py", module.__doc__)
+    assert Path(path).samefile(Path(__file__).parents[3] / named)
+
+
 def test_a_mistake_in_the_code_is_not_hidden():
-    for error in (ValueError, TypeError, KeyError, RuntimeError):
+    for error in (ValueError, TypeError, KeyError):
         with pytest.raises(error):
             program.exit_code("x", raising(error("")), interrupted="")
 
@@ -70,9 +92,69 @@ def test_processes_that_cannot_be_joined_are_one_line(
 ):
     """Whatever JAX raises there: it documents nothing."""
     monkeypatch.setattr(jax.distributed, "initialize", raising(error("nobody came")))
-    assert fashion.main(["--out", str(tmp_path), "--coordinator", "auto"]) == 1
+    arguments = ["--coordinator", "h:1", "--num-processes", "2", "--process-id", "1"]
+    assert fashion.main(["--out", str(tmp_path), *arguments]) == 1
     printed = capsys.readouterr().err
     assert printed == "fashion.py: the processes could not be joined: nobody came\n"
+
+
+def test_auto_outside_a_cluster_says_what_to_give(monkeypatch, capsys, tmp_path):
+    unset = ValueError("coordinator_address should be defined.")
+    monkeypatch.setattr(jax.distributed, "initialize", raising(unset))
+    assert fashion.main(["--out", str(tmp_path), "--coordinator", "auto"]) == 1
+    printed = capsys.readouterr().err
+    assert printed.startswith("fashion.py: --coordinator auto found no cluster")
+    assert "give HOST:PORT" in printed
+    assert printed.count("\n") == 1
+
+
+REDRAWING = [fashion, comparison, transformer]
+ALL_DONE = '{"A": 1, "B": 1, "C": 1, "D": 1, "E": 1, "finished": true}'
+
+
+@pytest.mark.parametrize("module", REDRAWING, ids=lambda module: module.__name__)
+@pytest.mark.parametrize("text", ["[]", "null", ALL_DONE])
+def test_redrawing_what_is_not_ours_is_one_line(tmp_path, capsys, module, text):
+    (tmp_path / f"{module.__name__}.json").write_text(text)
+    assert module.main(["--redraw", "--out", str(tmp_path)]) == 1
+    printed = capsys.readouterr().err
+    assert f"{module.__name__}.json is not a results file" in printed
+    assert printed.count("\n") == 1
+
+
+@pytest.mark.parametrize("module", REDRAWING, ids=lambda module: module.__name__)
+def test_redrawing_makes_no_folder(tmp_path, capsys, module):
+    out = tmp_path / "typo"
+    assert module.main(["--redraw", "--out", str(out)]) == 1
+    assert "train first" in capsys.readouterr().err
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("module", REDRAWING, ids=lambda module: module.__name__)
+def test_resuming_and_redrawing_exclude_each_other(capsys, module):
+    with pytest.raises(SystemExit) as stop:
+        module.main(["--resume", "--redraw"])
+    assert stop.value.code == 2
+    assert "not allowed with argument --resume" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("module", PROGRAMS, ids=lambda module: module.__name__)
+def test_a_folder_that_cannot_be_had_is_told_by_its_name(tmp_path, capsys, module):
+    out = tmp_path / "file"
+    out.touch()
+    assert module.main(["--out", str(out)]) == 1
+    printed = capsys.readouterr().err
+    expected = f"--out {out} could not be written (File exists)"
+    assert printed == f"{module.__name__}.py: {expected}\n"
+
+
+def test_a_folder_that_is_read_only_is_told_by_its_name(tmp_path, monkeypatch):
+    denied = PermissionError(errno.EACCES, os.strerror(errno.EACCES), "tmp1234")
+    monkeypatch.setattr(tempfile, "TemporaryFile", raising(denied))
+    with pytest.raises(LabError) as error:
+        program.open_folder(tmp_path)
+    told = f"--out {tmp_path} could not be written (Permission denied)"
+    assert str(error.value) == told
 
 
 def test_json_has_null_for_what_is_not_finite(tmp_path):
