@@ -30,14 +30,8 @@ from lab.benchmark.page import HEADINGS, formatted, page
 from lab.benchmark.schedule import schedule_costs
 from lab.benchmark.timing import job, peer_job, repeat, row
 from lab.data import load
-from lab.program import (
-    Options,
-    environment,
-    exit_code,
-    open_folder,
-    write_json,
-    write_text,
-)
+from lab.program import Options, environment, exit_code, open_folder
+from lab.saved import write_json, write_text
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -27,16 +27,8 @@ from lab.comparison.parts import experiment, run_epochs
 from lab.comparison.pictures import draw_all
 from lab.comparison.protocol import SHORT, Settings, split
 from lab.data import load
-from lab.program import (
-    Options,
-    environment,
-    exit_code,
-    open_folder,
-    portable,
-    redraw,
-    write_json,
-    write_text,
-)
+from lab.program import Options, environment, exit_code, open_folder, redraw
+from lab.saved import portable, write_json, write_text
 from lab.stages import Stages
 from lab.unfinished import not_finished, read_unfinished
 

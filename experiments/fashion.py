@@ -24,16 +24,8 @@ from lab import devices
 from lab.checkpoints import Checkpoints
 from lab.data import load
 from lab.history import History
-from lab.program import (
-    Options,
-    environment,
-    exit_code,
-    open_folder,
-    portable,
-    positive,
-    redraw,
-    write_json,
-)
+from lab.program import Options, environment, exit_code, open_folder, positive, redraw
+from lab.saved import portable, write_json
 from lab.training import start, train
 from lab.tutorial import tables
 from lab.tutorial.pictures import draw_all

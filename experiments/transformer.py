@@ -26,6 +26,7 @@ from rich.console import Console
 
 from clr_optax import lr_range_test
 from lab import LabError, devices, program
+from lab.saved import write_json, write_text
 from lab.transformer import protocol, tables
 from lab.transformer.network import Network
 from lab.transformer.page import page
@@ -67,7 +68,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     for part in experiment(settings, text, found):
         results |= part
         results["seconds"] = before + time.perf_counter() - started
-        program.write_json(path, results)
+        write_json(path, results)
         if "runs" in part:
             console.print(tables.progress(results))
     return finish(results, args.out, console)
@@ -130,7 +131,7 @@ def finish(results: Results, out: Path, console: Console) -> int:
     if not results.get("finished"):
         raise LabError(f"the run in {out} is not finished: go on with --resume")
     draw_all(results, out)
-    program.write_text(out / "README.md", page(results))
+    write_text(out / "README.md", page(results))
     console.print(f"{tables.readme(results)}\n\n{tables.choices(results)}")
     console.print(f"README.md, transformer.json and two pictures are in {out}")
     diverged = tables.diverged(results)

@@ -1,10 +1,7 @@
 """Checkpoints after every epoch, by Orbax, and the way back from the last good one."""
 
-import contextlib
 import json
-import signal
 import textwrap
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +14,7 @@ import orbax.checkpoint as ocp
 from lab import LabError
 from lab.history import Runs
 from lab.restoring import restored
+from lab.saved import ctrl_c_waits
 
 
 class CheckpointError(LabError):
@@ -67,7 +65,7 @@ class Checkpoints:
             # what latest() passed over: Orbax would silently not save before it
             for damaged in [e for e in self.manager.all_steps() if e >= epoch]:
                 self.manager.delete(damaged)
-            with _ctrl_c_waits():
+            with ctrl_c_waits():
                 self.manager.save(epoch, args=items)
         except Exception as error:  # Orbax wraps what the file system says in its own
             raise CheckpointError(
@@ -166,19 +164,6 @@ class Checkpoints:
                 f"{self.folder} has {epoch} epochs done, more than --epochs {epochs}: "
                 f"give --epochs {epoch} or more, or another --out."
             )
-
-
-@contextlib.contextmanager
-def _ctrl_c_waits() -> Iterator[None]:
-    """Lets Ctrl-C take effect when the block is done: Orbax would not end cleanly."""
-    received: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, _: received.append(number))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-        if received:
-            signal.raise_signal(signal.SIGINT)
 
 
 @jax.jit

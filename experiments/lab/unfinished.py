@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from lab import LabError
-from lab.program import read_json
+from lab.saved import read_json
 
 
 def read_unfinished(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import transformer
-from lab import program
+from lab import saved
 from lab.transformer import tables
 from lab.transformer.protocol import BASELINE, SHORT
 
@@ -23,9 +23,9 @@ def stopped_and_resumed(tmp_path_factory):
         if results["runs"] and results["runs"][-1]["stage"] == "final":
             raise KeyboardInterrupt
 
-    write_json = program.write_json
+    write_json = saved.write_json
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(program, "write_json", stopping)
+        patch.setattr(transformer, "write_json", stopping)
         stopped = run(out, "--short")
     return stopped, run(out, "--short", "--resume"), out
 
@@ -183,7 +183,7 @@ def test_a_diverged_arm_is_told(monkeypatch, tmp_path, capsys):
 def test_a_run_that_is_not_finished_is_kept(without_training, tmp_path, capsys):
     _, results = run(tmp_path, "--short")
     del results["finished"]
-    program.write_json(tmp_path / "transformer.json", results)
+    saved.write_json(tmp_path / "transformer.json", results)
     assert run(tmp_path, "--short")[0] == 1
     assert "continue it with --resume" in capsys.readouterr().err
     assert run(tmp_path, "--redraw")[0] == 1

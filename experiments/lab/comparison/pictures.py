@@ -13,7 +13,7 @@ from lab.arms import DASHES
 from lab.comparison.hopes import landscape
 from lab.comparison.schedules import SCHEDULES
 from lab.comparison.tables import accuracy, cycle_ends
-from lab.program import save_figure
+from lab.saved import save_figure
 
 Results = dict[str, Any]
 

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from lab.arms import DASHES
-from lab.program import save_figure
+from lab.saved import save_figure
 from lab.transformer.tables import as_curves, by_arm
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from clr_core import clr
 from lab.history import History
-from lab.program import save_figure
+from lab.saved import save_figure
 
 
 def draw_schedule(

@@ -77,7 +77,7 @@ def test_torchs_loaders_give_tensors():
     torch = pytest.importorskip("torch")
     data = torch.utils.data.TensorDataset(torch.tensor(X[:48]), torch.tensor(Y[:48]))
     same(torch.utils.data.DataLoader(data, batch_size=16))
-    with pytest.raises(ValueError, match=r"one number at batch\[1\], .*batch single examples first"):
+    with pytest.raises(ValueError, match=r"one number at batch\[1\], .*batch single"):
         lr_range_test(regression, PARAMS, data)
 
 

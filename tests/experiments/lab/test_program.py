@@ -1,7 +1,6 @@
 """What the programs do alike: errors, exit codes, results whole or not at all."""
 
 import errno
-import math
 import os
 import re
 import tempfile
@@ -9,7 +8,6 @@ from pathlib import Path
 
 import jax
 import pytest
-from matplotlib.figure import Figure
 
 import benchmark
 import comparison
@@ -157,35 +155,6 @@ def test_a_folder_that_is_read_only_is_told_by_its_name(tmp_path, monkeypatch):
     assert str(error.value) == told
 
 
-def test_json_has_null_for_what_is_not_finite(tmp_path):
-    path = tmp_path / "results.json"
-    content = {"a": [1.5, math.nan, (math.inf, -math.inf)], "b": {"c": True}}
-    program.write_json(path, content)
-    expected = {"a": [1.5, None, [None, None]], "b": {"c": True}}
-    assert program.read_json(path) == expected
-    assert list(tmp_path.iterdir()) == [path]
-
-
-@pytest.mark.parametrize(
-    "write",
-    [
-        lambda path: program.write_json(path, {}),
-        lambda path: program.save_figure(Figure(), path),
-    ],
-    ids=["json", "figure"],
-)
-def test_what_cannot_be_written_leaves_what_was_there(tmp_path, monkeypatch, write):
-    path = tmp_path / "file"
-    path.write_text("before")
-    full = raising(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
-    monkeypatch.setattr(type(path), "write_text", full)
-    monkeypatch.setattr(Figure, "savefig", full)
-    with pytest.raises(LabError, match=r"file could not be written .No space left"):
-        write(path)
-    assert path.read_text() == "before"
-    assert list(tmp_path.iterdir()) == [path]
-
-
 def test_a_path_with_brackets_is_printed_as_it_is(capsys):
     def run(console):
         console.print("[bold]/:smile:")
@@ -193,15 +162,3 @@ def test_a_path_with_brackets_is_printed_as_it_is(capsys):
 
     program.exit_code("x", run, interrupted="")
     assert capsys.readouterr().out == "[bold]/:smile:\n"
-
-
-def test_results_name_nobodys_home(monkeypatch):
-    monkeypatch.setenv("HOME", "/home/someone")
-    assert program.portable("copy in /home/someone/data") == "copy in ~/data"
-    assert program.portable("/home/someone; in /home/someone") == "~; in ~"
-
-
-@pytest.mark.parametrize("path", ["/home/someone-else", "/mnt/home/someone"])
-def test_a_path_that_only_looks_like_home_stays(monkeypatch, path):
-    monkeypatch.setenv("HOME", "/home/someone")
-    assert program.portable(f"in {path}/data") == f"in {path}/data"
