@@ -70,7 +70,8 @@ def batches() -> Iterator[NDArray[np.float64]]:
 
 test: RangeTest = lr_range_test(loss_fn, jnp.ones(3), jnp.zeros((1, 3)), min_lr=1e-4)
 streamed = lr_range_test(loss_fn, jnp.ones(3), batches(), spacing="linear")
-short = lr_range_test(loss_fn, jnp.ones(3), None, num_steps=np.int64(10), accumulate=2)
+steps = np.int64(10)
+short = lr_range_test(loss_fn, jnp.ones(3), batches(), num_steps=steps, accumulate=2)
 curve: tuple[jax.Array, jax.Array] = (test.lrs, test.losses)
 
 
