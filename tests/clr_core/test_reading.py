@@ -95,6 +95,15 @@ def test_noise_is_told(noise, told):
     assert (NOISE in reservations(LRS, curve(noise=noise))) is told
 
 
+def test_a_rise_is_seen_where_the_loss_is_small_beside_the_noise_of_its_start():
+    rng = np.random.default_rng(0)
+    losses = 0.02 + 10 / (1 + np.exp(8 * (np.log10(LRS) + 3)))
+    losses *= 1 + 0.1 * rng.normal(size=100)
+    assert LARGER in reservations(LRS, losses)
+    losses[-6:] = 0.03, 0.06, 0.12, 0.25, 0.5, 1
+    assert LARGER not in reservations(LRS, losses)
+
+
 def test_what_cannot_be_read_has_no_reservations():
     assert reservations(LRS, np.ones(100)) == ()
     assert reservations(LRS[::-1], curve()) == ()
