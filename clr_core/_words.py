@@ -2,7 +2,7 @@
 
 import difflib
 import reprlib
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 Mode = Literal["triangular", "triangular2", "exp_range"]
 ScaleMode = Literal["cycle", "iterations"]
@@ -30,7 +30,7 @@ def refusal(
 
 def check_word(function: str, name: str, value: object, words: Any) -> None:
     """Raises TypeError for what is no text, ValueError for what is not in a Literal."""
-    known = get_args(words)
+    known = words.__args__
     if not isinstance(value, str):
         raise TypeError(
             refusal(
