@@ -14,6 +14,11 @@ _SHORT = reprlib.Repr()
 _SHORT.maxother = _SHORT.maxstring = 80
 
 
+def short_repr(value: object) -> str:
+    """Returns a value's repr, cut to some 80 characters: for the text of an error."""
+    return _SHORT.repr(value)
+
+
 def refusal(
     function: str, rule: str, hint: str = "", /, *, got: Any = None, **values: Any
 ) -> str:
@@ -21,7 +26,7 @@ def refusal(
 
     What is got may be said in words instead of by name and value.
     """
-    named = ", ".join(f"{name}={_SHORT.repr(x)}" for name, x in values.items())
+    named = ", ".join(f"{name}={short_repr(x)}" for name, x in values.items())
     shown = named if got is None else str(got)
     parts = (f"{function} needs {rule}", shown and f"got {shown}", hint)
     text = ", ".join(part for part in parts if part)

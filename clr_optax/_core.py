@@ -11,3 +11,4 @@ from clr_core._words import ScaleMode as ScaleMode
 from clr_core._words import Spacing as Spacing
 from clr_core._words import check_word as check_word
 from clr_core._words import refusal as refusal
+from clr_core._words import short_repr as short_repr
