@@ -7,7 +7,6 @@ from typing import Any, Literal
 Mode = Literal["triangular", "triangular2", "exp_range"]
 ScaleMode = Literal["cycle", "iterations"]
 Anneal = Literal["linear", "cosine"]
-Spacing = Literal["exponential", "linear"]
 Rule = Literal["valley", "slide", "steep", "minimum", "smith"]
 
 _SHORT = reprlib.Repr()

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from test_range_curve import RULES, curve, flat
 
-from clr_core._curve import clean
+from clr_core._clean import clean
 from clr_optax import RangeTest
 
 plt = pytest.importorskip("matplotlib.pyplot")
