@@ -10,7 +10,7 @@ from jax.typing import ArrayLike
 
 from clr_core._clean import SMALLEST, CleanCurve, Facts, clean, line
 from clr_core._doubts import DOUBTS, doubts
-from clr_core._rules import RULES, smith
+from clr_core._rules import RATIO, RULES, smith
 
 POINTS = 10
 
@@ -124,12 +124,13 @@ def _read(lrs: jax.Array, losses: jax.Array) -> Reading:
     """Returns what is read, whether it makes sense or not."""
     curve, facts = clean(lrs, losses)
     rates = {rule: read(curve) for rule, read in RULES.items()}
-    bounds = smith(curve)
-    rates["smith"] = bounds.max_lr
+    found = smith(curve)
+    rates |= {"smith": found.max_lr, "limit": found.limit}
+    bounds = found.max_lr / RATIO, found.max_lr
     sound = (curve.points >= POINTS) & facts.ordered.all()
     sound &= _resolved(facts) & (facts.fall > facts.chance)
-    held = doubts(curve, facts, bounds)
-    return Reading(rates, (bounds.base_lr, bounds.max_lr), held, curve, facts, sound)
+    held = doubts(curve, facts, found)
+    return Reading(rates, bounds, held, curve, facts, sound)
 
 
 def _resolved(facts: Facts) -> jax.Array:

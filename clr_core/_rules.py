@@ -8,6 +8,9 @@ import numpy as np
 
 from clr_core._clean import BAND, CleanCurve
 
+LEFT = 0.1  # of the fall where it stops, where the rate grows e-fold in a step
+LAG = 5  # steps by which a loss comes after the rate that made it
+RATIO = 10  # of max_lr to base_lr
 SOLVED = 1e-24
 FASTEST = 20
 
@@ -16,14 +19,14 @@ class Bounds(NamedTuple):
     """What Smith's rule reads, and where.
 
     Attributes:
-        base_lr: the lower bound.
         max_lr: the upper bound.
+        limit: half the rate from which the loss grows, as far as it is known.
         begin: the index of the last rate before a tenth of the fall is done.
         end: the index from which on the loss has risen.
     """
 
-    base_lr: jax.Array
     max_lr: jax.Array
+    limit: jax.Array
     begin: jax.Array
     end: jax.Array
 
@@ -81,20 +84,27 @@ def minimum(curve: CleanCurve) -> jax.Array:
 def smith(curve: CleanCurve) -> Bounds:
     """Returns the bounds of a cycle.
 
-    The fall begins where the curve last is within a tenth of its start, before its
-    lowest point. The rate from which the loss grows is read where it has risen. As far
-    as it has not, max_lr is half the last rate; and at most the rate at which the loss
-    was solved to the last digit: from there nothing is left to grow.
+    The loss stops falling where all but a small share of its fall is done; that is the
+    work of smaller rates, so the rate a few steps before is max_lr. The share is less
+    the more steps there are in which the rate grows e-fold, since a slow test has time
+    to fall at small rates already. At most it is half the rate from which the loss
+    grows; as far as it has not grown, half the last rate; and the rate at which the
+    loss was solved to the last digit, as from there nothing is left to grow.
     """
     lrs, median = curve.lrs, curve.median
     index = jnp.arange(lrs.size)
     falls = (index < curve.lowest) & (curve.height >= 1 - BAND)
-    begin, end = jnp.where(falls, index, 0).max(), _end(curve)
+    begin = jnp.where(falls, index, 0).max()
+    end = _end(curve)
+    growth = jnp.log(lrs[1:] / lrs[:-1]).clip(0)  # in one step: 1 / steps to grow e-fold
+    share = LEFT * jnp.cbrt(jnp.append(growth, 0))
+    done = (curve.height <= share).argmax()  # the lowest point is 0 high
+    stops = lrs[jnp.maximum(done - min(LAG, lrs.size // 10), 0)]
     solved = (median >= 0) & (median < SOLVED * curve.start)
     solved = jnp.where(solved, lrs, jnp.inf).min()
     last = lrs[jnp.maximum(curve.points - 1, 0)]
-    max_lr = jnp.minimum(jnp.minimum(_limit(curve, end), last) / 2, solved)
-    return Bounds(jnp.minimum(lrs[begin], max_lr / 4), max_lr, begin, end)
+    limit = jnp.minimum(jnp.minimum(_limit(curve, end), last) / 2, solved)
+    return Bounds(jnp.minimum(stops, limit), limit, begin, end)
 
 
 def _end(curve: CleanCurve) -> jax.Array:

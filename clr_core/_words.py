@@ -7,7 +7,7 @@ from typing import Any, Literal
 Mode = Literal["triangular", "triangular2", "exp_range"]
 ScaleMode = Literal["cycle", "iterations"]
 Anneal = Literal["linear", "cosine"]
-Rule = Literal["valley", "slide", "steep", "minimum", "smith"]
+Rule = Literal["valley", "slide", "steep", "minimum", "smith", "limit"]
 
 _SHORT = reprlib.Repr()
 _SHORT.maxother = _SHORT.maxstring = 80
