@@ -1,10 +1,11 @@
 """A range test's curve without noise and spikes, and what decides about it."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.typing import ArrayLike
+import numpy as np
+from numpy.typing import NDArray
 
 BAND = 0.1
 SMALLEST = 1e-30  # rate
@@ -102,25 +103,24 @@ def clean(lrs: jax.Array, losses: jax.Array) -> tuple[CleanCurve, Facts]:
     return curve, Facts(order, *facts)
 
 
-@jax.jit
-def line(curve: CleanCurve, most: ArrayLike) -> jax.Array:
+def line(curve: CleanCurve, most: float) -> NDArray[np.float64]:
     """Returns the smoothed losses in their own unit, NaN behind the last point.
 
     They are means of medians as the heights are, but of medians of which none is above
-    the most that is given.
+    the most that is given. NumPy computes them, which compiles nothing.
     """
-    inside = jnp.arange(curve.lrs.size) < curve.points
-    floor = jnp.nanmin(curve.median)
-    above = jnp.minimum(curve.median, jnp.asarray(most, floor.dtype) / 4) - floor
-    smooth = _smooth(jnp.where(inside, above, 0), curve.points, curve.reach)
-    return jnp.where(inside, 4 * (floor + smooth), jnp.nan)
+    count = int(curve.points)
+    medians = 4 * np.asarray(curve.median, np.float64)[:count]
+    smooth = np.full(curve.lrs.size, np.nan)
+    smooth[:count] = _smooth(np.minimum(medians, most), count, int(curve.reach), np)
+    return smooth
 
 
-def _smooth(values: jax.Array, points: jax.Array, reach: jax.Array) -> jax.Array:
+def _smooth(values: Any, points: Any, reach: Any, xp: Any = jnp) -> Any:
     """Returns means over twice the reach, over less towards both ends of the points."""
-    index = jnp.arange(values.size)
-    half = jnp.minimum(index, points - 1 - index).clip(0, reach)
-    return _means(values, index - half, index + half + 1)
+    index = xp.arange(values.size)
+    half = xp.minimum(index, points - 1 - index).clip(0, reach)
+    return _means(values, index - half, index + half + 1, xp)
 
 
 def _noise(raw: jax.Array, reach: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -160,8 +160,8 @@ def _spread(values: jax.Array, size: jax.Array) -> jax.Array:
     return jnp.nanmedian(bend) / (0.6745 * 6**0.5)
 
 
-def _means(values: jax.Array, begin: jax.Array, end: jax.Array) -> jax.Array:
+def _means(values: Any, begin: Any, end: Any, xp: Any = jnp) -> Any:
     """Returns the mean of values[begin:end] for each begin and end."""
-    sums = jnp.concatenate([jnp.zeros(1, values.dtype), jnp.cumsum(values)])
+    sums = xp.concatenate([xp.zeros(1, values.dtype), xp.cumsum(values)])
     begin, end = begin.clip(0, values.size), end.clip(0, values.size)
-    return (sums[end] - sums[begin]) / jnp.maximum(end - begin, 1).astype(values.dtype)
+    return (sums[end] - sums[begin]) / xp.maximum(end - begin, 1).astype(values.dtype)

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
+from numpy.typing import NDArray
 
 from clr_core._clean import SMALLEST, CleanCurve, Facts, clean, line
 from clr_core._doubts import DOUBTS, doubts
@@ -48,11 +49,9 @@ class Reading(NamedTuple):
             raise ValueError(self.reason(function))
         return rates
 
-    def line(self, most: ArrayLike) -> jax.Array:
+    def line(self, most: float) -> NDArray[np.float64]:
         """Returns the smoothed losses, of medians of which none is above the most."""
-        with jax.debug_nans(False), jax.debug_infs(False):
-            smooth: jax.Array = line(self.curve, most)
-        return smooth
+        return line(self.curve, most)
 
     def reservations(self) -> tuple[str, ...]:
         """Returns what speaks against trusting sound bounds, in a few words each."""

@@ -162,9 +162,8 @@ def parameters(function: str, params: PyTree) -> PyTree:
         if callable(part) or _is_nnx_more(part):
             raise TypeError(
                 f"{function} needs params to be a pytree of arrays to train, got "
-                f"{type(part).__name__}, graph, params, rest = nnx.split(model, "
-                "nnx.Param, ...), then state=rest, or params, static = "
-                "eqx.partition(model, eqx.is_inexact_array)."
+                f"{type(part).__name__}, nnx.split(model, nnx.Param, ...) and "
+                "state=rest, or eqx.partition(model, eqx.is_inexact_array), part them."
             )
     params = arrays(function, "params", params)
     leaves = jax.tree_util.tree_leaves_with_path(params)

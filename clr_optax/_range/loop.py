@@ -41,7 +41,8 @@ def iterate(
     Batches that are no iterator are handed whole to every step. The step is compiled
     by itself and dispatched again and again, ahead of the device, so that it always has
     work. Only inside a caller's own ``jit`` or ``vmap``, where nothing can be
-    dispatched, is this a ``jax.lax.scan``.
+    dispatched, is this a ``jax.lax.scan``, in which a CPU convolves several times
+    slower (https://github.com/jax-ml/jax/issues/12868).
 
     A step is compiled once for equal steps (so keep the function and pass it again) and
     for each shape of its arguments; arrays that it closes over are arguments of the
@@ -50,29 +51,24 @@ def iterate(
 
     Args:
         function: the public function, for what is refused.
-        step: a pure, hashable function from (i, carry, given, batch) to
-            (carry, y, stop), where i is an int32 scalar, and stop says that what
-            follows is of no interest. The steps after it must say so too: the device is
-            asked every few steps only, in all processes that share it at the same ones.
+        step: pure and hashable; i is an int32 scalar. Once it says stop, later steps
+            must say so too: the device is asked every few steps, and all processes that
+            share it ask at the same ones.
         carry: a pytree of arrays, of the same shapes and dtypes before and after.
         given: a pytree of arrays, the same for each step.
         batches: an iterator of pytrees of arrays, or one pytree of arrays.
-        length: how many steps there are, unless the iterator has fewer batches.
-
-    Returns:
-        The carry after the last step, and the results with a leading axis of length,
-        with zeros in the places of steps that were not made.
-
-    Raises:
-        TypeError: batches is an iterator under ``jit`` or ``vmap``, or its batches
-            lead to results of different shapes.
+        length: how many steps there are, unless the iterator has fewer batches. The
+            results have as many places, with zeros for steps that were not made.
     """
     stream = isinstance(batches, Iterator)
     steps = Steps(function, step, carry, given, length)
     each = batches if stream else itertools.repeat(batches)
     for count, batch in enumerate(itertools.islice(each, length)):
         if (stream or not count) and not steps.prepare(batch, stream):
-            return _scanned(step, carry, given, batches, length)
+            numbers = jnp.arange(length, dtype=jnp.int32)
+            return jax.lax.scan(
+                lambda carry, i: step(i, carry, given, batches)[:2], carry, numbers
+            )
         if steps.dispatch():
             break
     return steps.carry_and_results()
@@ -162,18 +158,6 @@ class Steps:
             jax.tree.unflatten(self._tree, self._carry),
             jax.tree.unflatten(results, self._results),
         )
-
-
-def _scanned(
-    step: Step, carry: PyTree, given: PyTree, batches: PyTree, length: int
-) -> tuple[PyTree, PyTree]:
-    """Returns what iterate returns, as a part of a caller's own program."""
-    carry, results = jax.lax.scan(
-        lambda carry, i: step(i, carry, given, batches)[:2],
-        carry,
-        jnp.arange(length, dtype=jnp.int32),
-    )
-    return carry, results
 
 
 def _traced(step: Step, *arguments: PyTree) -> Any:

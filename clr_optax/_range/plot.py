@@ -37,7 +37,7 @@ def draw(
     ax = _new_axes() if ax is None else ax
     ends = [float(c.read.bounds[1]) if c.read.sound else np.inf for c in curves]
     low, high = _limits(curves, ends)
-    lines = [np.asarray(curve.read.line(2 * high - low)) for curve in curves]
+    lines: list[Numbers] = [curve.read.line(2 * high - low) for curve in curves]
     if labels is None:
         _draw_one(ax, curves, lines)
     else:

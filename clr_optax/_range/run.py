@@ -163,8 +163,7 @@ def lr_range_test(
         _NAME, "optimizer", optimizer, "of a schedule, optax.sgd and not optax.sgd(0.1)"
     )
     check_key(_NAME, key)
-    params, stateful = parameters(_NAME, params), state is not None
-    state = arrays(_NAME, "state", state)
+    params = parameters(_NAME, params)
     lrs = rates(_NAME, min_lr, max_lr, num_steps, spacing)
     accumulate = whole(_NAME, "accumulate", accumulate, 1, MOST_BATCHES // lrs.size)
     length = lrs.size * accumulate
@@ -172,26 +171,28 @@ def lr_range_test(
     batches = source(_NAME, batches, length)
     stream = isinstance(batches, Stream)
 
-    mesh = mesh_of((params, state, batches.first() if stream else batches))
     training = Training(
         _NAME,
         loss_fn,
         optimizer,
         accumulate,
         lrs.dtype,
-        stateful,
+        stateful=state is not None,
         has_aux=bool(has_aux),
         stacked=not stream,
     )
+    state = arrays(_NAME, "state", state)
+    mesh = mesh_of((params, state, batches.first() if stream else batches))
     carry = made_on_mesh(mesh, training, params, state)
-    given, step = on_mesh(mesh, given), TrainingStep(training)
+
+    step, given = TrainingStep(training), on_mesh(mesh, given)
     carry, points = iterate(_NAME, step, carry, given, batches, length)
     if stream and batches.taken < length and not carry.stop.stopped:
         raise ValueError(
-            f"{_NAME} needs {length} batches (num_steps times accumulate), "
-            f"got {batches.taken}, only an iterable that can start again and is not "
-            "empty, such as a list, may be shorter."
+            f"{_NAME} needs {length} batches (num_steps times accumulate), got "
+            f"{batches.taken}, only what can start again, as a list, may be shorter."
         )
+
     with jax.debug_nans(False), jax.debug_infs(False):
         return RangeTest(lrs, *_measured(points, accumulate))
 

@@ -155,6 +155,12 @@ def test_a_curve_without_points_is_drawn_empty(count):
     ax.figure.canvas.draw()
 
 
+def test_a_single_point_is_drawn():
+    points, line = RangeTest([0.1], [2.0]).plot().get_lines()
+    np.testing.assert_allclose(points.get_xydata(), [[0.1, 2.0]])
+    np.testing.assert_allclose(line.get_xydata(), [[0.1, 2.0]])
+
+
 def test_without_matplotlib_it_says_what_to_install(monkeypatch):
     import_module = builtins.__import__
 
