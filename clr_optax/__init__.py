@@ -5,6 +5,8 @@
 ``momentum_schedule`` a momentum that falls while the rate rises
 ``lr_range_test``     the losses of a short training whose rate rises
 ``RangeTest``         what it returns: the curve, which reads and draws itself
+``lr_sweep``          the losses after short cycles at a few peaks
+``Sweep``             what it returns: the losses by peak, with the bounds of a cycle
 ``CyclicalSchedule``  what the schedules are, for annotations
 ===================== =====================================================
 
@@ -21,7 +23,9 @@ Bounds for your own network come from ``lr_range_test(...).bounds()``.
 """
 
 from clr_optax._range.curve import RangeTest as RangeTest
+from clr_optax._range.peaks import Sweep as Sweep
 from clr_optax._range.run import lr_range_test as lr_range_test
+from clr_optax._range.sweep import lr_sweep as lr_sweep
 from clr_optax._schedule import clr_schedule as clr_schedule
 from clr_optax._schedule import momentum_schedule as momentum_schedule
 from clr_optax._value import CyclicalSchedule as CyclicalSchedule

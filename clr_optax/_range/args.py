@@ -122,19 +122,26 @@ def check_function(function: str, name: str, value: object, example: str) -> Non
         ) from error
 
 
-def check_key(function: str, key: object) -> None:
-    """Raises TypeError for what is neither None nor one random key, typed or raw."""
+def keys_of(
+    function: str, key: jax.Array | None
+) -> tuple[list[jax.Array | None], bool]:
+    """Returns the random key of each run, or None for one without, and if several."""
+    if key is None:
+        return [None], False
     try:
-        if key is not None:
-            jax.eval_shape(jax.random.fold_in, key, 0)
-    except (TypeError, ValueError, OverflowError) as error:
+        typed = jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
+        several = key.ndim > (0 if typed else 1)  # a raw key is a vector of words
+        keys: list[jax.Array | None] = list(key) if several else [key]
+        jax.eval_shape(jax.random.fold_in, keys[0], 0)
+    except (TypeError, ValueError, OverflowError, AttributeError, IndexError) as error:
         got = f"key={short_repr(key)}"
         if isinstance(key, jax.Array):
             got = f"{key.dtype} of shape {key.shape}"
         raise TypeError(
-            f"{function} needs one random key, got {got}, make it by "
-            "jax.random.key(0), and use jax.vmap for several."
+            f"{function} needs a random key, got {got}, make one by "
+            "jax.random.key(0), and several by jax.random.split."
         ) from error
+    return keys, several
 
 
 def arrays(function: str, name: str, tree: PyTree) -> PyTree:
@@ -156,8 +163,15 @@ def _array(leaf: Any) -> jax.Array:
     return jnp.asarray(array, array.dtype)
 
 
-def parameters(function: str, params: PyTree) -> PyTree:
-    """Returns the params as a pytree of real floating-point arrays."""
+def parameters(function: str, params: PyTree, key: jax.Array | None) -> PyTree:
+    """Returns the params, made of the key if need be, as real floating arrays."""
+    if callable(params) and jax.tree_util.all_leaves([params]):
+        if key is None or _is_nnx_more(params):
+            raise TypeError(
+                f"{function} needs a key for a function as params, or params as a "
+                f"pytree of arrays, got {type(params).__name__}."
+            )
+        params = params(key)
     for part in jax.tree.leaves(params, is_leaf=_is_nnx_more):
         if callable(part) or _is_nnx_more(part):
             raise TypeError(

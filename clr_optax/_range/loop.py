@@ -1,8 +1,9 @@
 """How a step is repeated: dispatched one by one, and where its arrays lie meanwhile."""
 
+import dataclasses
 import functools
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -26,16 +27,16 @@ Program = Callable[
 def iterate(
     function: str,
     step: Step,
-    carry: PyTree,
-    given: PyTree,
+    starts: Sequence[tuple[PyTree, PyTree]],
     batches: Iterator[Batch] | PyTree,
     length: int,
-) -> tuple[PyTree, PyTree]:
-    """Returns the last carry and the stacked results of a step that is repeated.
+) -> list[tuple[PyTree, PyTree]]:
+    """Returns the last carry and the stacked results of each run of a step.
 
         for i, batch in enumerate(batches):          # an iterator, length times
-            carry, y, stop = step(i, carry, given, batch)
-            if stop:                                 # now and then
+            for carry, given in starts:              # as many runs
+                carry, y, stop = step(i, carry, given, batch)
+            if stop:                                 # in all of them, now and then
                 break
 
     Batches that are no iterator are handed whole to every step. The step is compiled
@@ -46,32 +47,85 @@ def iterate(
 
     A step is compiled once for equal steps (so keep the function and pass it again) and
     for each shape of its arguments; arrays that it closes over are arguments of the
-    compiled program and not copied into it. The carry is donated: it lives in one
-    place, and the arrays that were given are gone.
+    compiled program and not copied into it. A carry is donated: it lives in one place,
+    and the arrays that were given are gone.
+
+    Several runs see the same batches, each read once. On a CPU they take turns. On
+    other devices, which a single run may not fill, one program makes a step of all.
 
     Args:
         function: the public function, for what is refused.
         step: pure and hashable; i is an int32 scalar. Once it says stop, later steps
             must say so too: the device is asked every few steps, and all processes that
             share it ask at the same ones.
-        carry: a pytree of arrays, of the same shapes and dtypes before and after.
-        given: a pytree of arrays, the same for each step.
+        starts: each run's carry, a pytree of arrays, of the same shapes and dtypes
+            before and after, and what is given to all its steps, a pytree of arrays.
         batches: an iterator of pytrees of arrays, or one pytree of arrays.
         length: how many steps there are, unless the iterator has fewer batches. The
             results have as many places, with zeros for steps that were not made.
     """
+    together = len(starts) > 1 and mesh_of(starts) is None
+    if together and jax.default_backend() != "cpu":
+        return _at_once(function, step, starts, batches, length)
     stream = isinstance(batches, Iterator)
-    steps = Steps(function, step, carry, given, length)
-    each = batches if stream else itertools.repeat(batches)
+    runs = [Steps(function, step, carry, given, length) for carry, given in starts]
+    each, going = batches if stream else itertools.repeat(batches), runs
     for count, batch in enumerate(itertools.islice(each, length)):
-        if (stream or not count) and not steps.prepare(batch, stream):
-            numbers = jnp.arange(length, dtype=jnp.int32)
-            return jax.lax.scan(
-                lambda carry, i: step(i, carry, given, batches)[:2], carry, numbers
-            )
-        if steps.dispatch():
+        if stream or not count:
+            prepared = [run.prepare(batch, stream) for run in runs]
+            if not all(prepared):
+                return [_scanned(step, *start, batches, length) for start in starts]
+        going = [run for run in going if not run.dispatch()]
+        if not going:
             break
-    return steps.carry_and_results()
+    return [run.carry_and_results() for run in runs]
+
+
+def _scanned(
+    step: Step, carry: PyTree, given: PyTree, batches: PyTree, length: int
+) -> tuple[PyTree, PyTree]:
+    """Returns a run's carry and results, as a part of a caller's own program."""
+    numbers = jnp.arange(length, dtype=jnp.int32)
+    last, results = jax.lax.scan(
+        lambda carry, i: step(i, carry, given, batches)[:2], carry, numbers
+    )
+    return last, results
+
+
+@dataclasses.dataclass(frozen=True)
+class _Together:
+    """A step of several runs, whose carries and givens are stacked."""
+
+    step: Step
+
+    def __call__(
+        self, i: jax.Array, carry: PyTree, given: PyTree, batch: Batch
+    ) -> tuple[PyTree, PyTree, jax.Array]:
+        """Returns what the step does, and whether it says of all runs to stop."""
+        steps = jax.vmap(self.step, in_axes=(None, 0, 0, None))
+        carry, y, stop = steps(i, carry, given, batch)
+        return carry, y, stop.all()
+
+
+def _at_once(
+    function: str,
+    step: Step,
+    starts: Sequence[tuple[PyTree, PyTree]],
+    batches: Iterator[Batch] | PyTree,
+    length: int,
+) -> list[tuple[PyTree, PyTree]]:
+    """Returns what iterate returns, of all runs in one program."""
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *starts)
+    [(carries, results)] = iterate(
+        function, _Together(step), [stacked], batches, length
+    )
+    return [
+        (
+            jax.tree.map(lambda leaf: leaf[k], carries),  # noqa: B023
+            jax.tree.map(lambda leaf: leaf[:, k], results),  # noqa: B023
+        )
+        for k in range(len(starts))
+    ]
 
 
 class Steps:

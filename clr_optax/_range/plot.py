@@ -34,7 +34,7 @@ def draw(
         )
     if labels is None and any((c.lrs != curves[0].lrs).any() for c in curves):
         raise ValueError(f"{_NAME} needs labels for curves that differ in their rates.")
-    ax = _new_axes() if ax is None else ax
+    ax = new_axes(_NAME) if ax is None else ax
     ends = [float(c.read.bounds[1]) if c.read.sound else np.inf for c in curves]
     low, high = _limits(curves, ends)
     lines: list[Numbers] = [curve.read.line(2 * high - low) for curve in curves]
@@ -44,33 +44,57 @@ def draw(
         _draw_each(ax, curves, lines, ends, labels)
     ax.set_xscale("linear" if _is_even(curves[0].lrs) else "log")
     ax.set_ylim(low, high)
-    width, height = _points(ax)
-    notes = [
-        textwrap.fill(note, max(24, int(width / 5.5))) for note in reservations(curves)
-    ]
-    ax.set_xlabel("\n".join(["learning rate", *notes]))
-    ax.set_ylabel("loss")
-    size = float(np.clip(0.045 * height, 4.5, 8.5))
-    ax.legend(loc="best", fontsize=size, framealpha=0.75)
+    label_axes(ax, "learning rate", reservations(curves))
     return ax
 
 
-def _new_axes() -> Any:
+def draw_peaks(
+    ax: "Axes | None",
+    peaks: Numbers,
+    losses: Numbers,
+    start: float,
+    found: tuple[float, float],
+    notes: Sequence[str],
+) -> "Axes":
+    """Returns the axes with the loss by peak, the bounds and the reservations."""
+    axes: Any = new_axes("Sweep.plot") if ax is None else ax
+    known = np.isfinite(losses)
+    axes.plot(peaks[known], losses[known], "o-", color=_LINE, label="after a cycle")
+    low = losses.min()
+    span = (start - low) if start > low else abs(low) or 1.0
+    diverged = np.full(np.sum(~known), low + 1.1 * span)
+    if diverged.size:
+        axes.plot(peaks[~known], diverged, "x", color=_LINE, label="diverged")
+    axes.axhline(start, color="black", lw=1, ls=":", label="at the start")
+    label = f"bounds {found[0]:.3g} to {found[1]:.3g}"
+    axes.axvspan(*found, color=_RANGE, alpha=0.25, lw=0, label=label)
+    axes.set_xscale("log")
+    axes.set_ylim(low - 0.05 * span, low + 1.2 * span)
+    label_axes(axes, "peak of the cycle", notes)
+    drawn: Axes = axes
+    return drawn
+
+
+def new_axes(function: str) -> Any:
     """Returns the axes of a new figure."""
     try:
         from matplotlib import pyplot
     except ImportError as error:
         raise ImportError(
-            f"{_NAME} needs matplotlib, pip install 'clr-jax[plot]'."
+            f"{function} needs matplotlib, pip install 'clr-jax[plot]'."
         ) from error
     return pyplot.subplots(figsize=(7, 4), dpi=120, layout="constrained")[1]
 
 
-def _points(ax: Any) -> Numbers:
-    """Returns width and height of axes in points."""
+def label_axes(ax: Any, what: str, notes: Sequence[str]) -> None:
+    """Says what the axes show, with notes below and a legend that fits their size."""
     figure = ax.get_figure(root=True)
-    size: Numbers = 72 * np.array(ax.get_window_extent().size) / figure.dpi
-    return size
+    width, height = 72 * np.array(ax.get_window_extent().size) / figure.dpi
+    filled = [textwrap.fill(note, max(24, int(width / 5.5))) for note in notes]
+    ax.set_xlabel("\n".join([what, *filled]))
+    ax.set_ylabel("loss")
+    size = float(np.clip(0.045 * height, 4.5, 8.5))
+    ax.legend(loc="best", fontsize=size, framealpha=0.75)
 
 
 def _draw_one(ax: Any, curves: list[ReadCurve], lines: list[Numbers]) -> None:

@@ -14,16 +14,22 @@ from clr_optax._range.args import (
     Spacing,
     arrays,
     check_function,
-    check_key,
     factor,
+    keys_of,
     parameters,
     rates,
     whole,
 )
 from clr_optax._range.batches import Stream, source
 from clr_optax._range.curve import RangeTest
-from clr_optax._range.loop import iterate, made_on_mesh, mesh_of, on_mesh
-from clr_optax._range.step import Given, Point, Training, TrainingStep
+from clr_optax._range.loop import (
+    Devices,
+    iterate,
+    made_on_mesh,
+    mesh_of,
+    on_mesh,
+)
+from clr_optax._range.step import Carry, Given, Point, Training, TrainingStep
 from clr_optax._range.stop import running_means
 from clr_optax._types import Batches, LossFn, Optimizer, PyTree
 
@@ -77,7 +83,8 @@ def lr_range_test(
             ``loss_fn(params, state, batch)`` to (loss, state). With a key, the key
             comes last. With has_aux it returns (loss, aux), or (loss, (state, aux)).
             It may close over arrays.
-        params: a pytree of floating-point arrays: what is trained.
+        params: a pytree of floating-point arrays: what is trained. Or a function that
+            makes it of a key.
         batches: one of three:
             - a list of batches, a loader, a generator, any iterable of pytrees of
               arrays. Two batches are in memory at a time, more only of small ones. An
@@ -106,7 +113,9 @@ def lr_range_test(
         stop_factor: how many times the best loss is too much, above 1; default 4. None
             stops only at a loss that is not finite.
         key: a random key; batch i gets ``jax.random.fold_in(key, i)``. Default None:
-            loss_fn gets no key.
+            loss_fn gets no key. Several keys, ``jax.random.split(key, 3)``, make as
+            many tests on the same batches: the result holds a curve for each, and its
+            bounds are their medians.
         has_aux: whether loss_fn returns an aux, a pytree of arrays, as well; default
             False.
 
@@ -158,43 +167,75 @@ def lr_range_test(
     References:
         Smith, 2015, https://arxiv.org/abs/1506.01186, section 3.3.
     """
-    check_function(_NAME, "loss_fn", loss_fn, "of params and batch")
-    check_function(
-        _NAME, "optimizer", optimizer, "of a schedule, optax.sgd and not optax.sgd(0.1)"
-    )
-    check_key(_NAME, key)
-    params = parameters(_NAME, params)
     lrs = rates(_NAME, min_lr, max_lr, num_steps, spacing)
+    limit = factor(_NAME, stop_factor, lrs.dtype)
+    keys, several = keys_of(_NAME, key)
     accumulate = whole(_NAME, "accumulate", accumulate, 1, MOST_BATCHES // lrs.size)
     length = lrs.size * accumulate
-    given = Given(lrs, factor(_NAME, stop_factor, lrs.dtype), key)
     batches = source(_NAME, batches, length)
-    stream = isinstance(batches, Stream)
-
-    training = Training(
+    step, carries, mesh = begun(
         _NAME,
         loss_fn,
+        [parameters(_NAME, params, one) for one in keys],
+        state,
+        batches,
         optimizer,
         accumulate,
         lrs.dtype,
-        stateful=state is not None,
-        has_aux=bool(has_aux),
-        stacked=not stream,
+        has_aux,
     )
-    state = arrays(_NAME, "state", state)
-    mesh = mesh_of((params, state, batches.first() if stream else batches))
-    carry = made_on_mesh(mesh, training, params, state)
+    given = [on_mesh(mesh, Given(lrs, limit, one)) for one in keys]
 
-    step, given = TrainingStep(training), on_mesh(mesh, given)
-    carry, points = iterate(_NAME, step, carry, given, batches, length)
-    if stream and batches.taken < length and not carry.stop.stopped:
+    runs = iterate(_NAME, step, list(zip(carries, given, strict=True)), batches, length)
+    del carries  # they were donated
+    short = isinstance(batches, Stream) and batches.taken < length
+    if short and not all(carry.stop.stopped for carry, _ in runs):
         raise ValueError(
             f"{_NAME} needs {length} batches (num_steps times accumulate), got "
             f"{batches.taken}, only what can start again, as a list, may be shorter."
         )
 
     with jax.debug_nans(False), jax.debug_infs(False):
-        return RangeTest(lrs, *_measured(points, accumulate))
+        curves = [_measured(points, accumulate) for _, points in runs]
+        if several:
+            return RangeTest(lrs, *jax.tree.map(lambda *a: jnp.stack(a), *curves))
+        return RangeTest(lrs, *curves[0])
+
+
+def begun(
+    function: str,
+    loss_fn: LossFn,
+    params: list[PyTree],
+    state: PyTree,
+    batches: Stream | PyTree,
+    optimizer: Optimizer,
+    accumulate: int,
+    dtype: np.dtype[Any],
+    has_aux: bool,
+) -> tuple[TrainingStep, list[Carry], Devices]:
+    """Returns the step of runs from each of the params, their carries and the mesh."""
+    check_function(function, "loss_fn", loss_fn, "of params and batch")
+    check_function(
+        function,
+        "optimizer",
+        optimizer,
+        "of a schedule, optax.sgd and not optax.sgd(0.1)",
+    )
+    stream = isinstance(batches, Stream)
+    training = Training(
+        function,
+        loss_fn,
+        optimizer,
+        accumulate,
+        dtype,
+        stateful=state is not None,
+        has_aux=bool(has_aux),
+        stacked=not stream,
+    )
+    state = arrays(function, "state", state)
+    mesh = mesh_of((params, state, batches.first() if stream else batches))
+    carries = [made_on_mesh(mesh, training, each, state) for each in params]
+    return TrainingStep(training), carries, mesh
 
 
 @functools.partial(jax.jit, static_argnums=1)

@@ -199,6 +199,18 @@ class TrainingStep:
         return carry, Point(loss, reached, None)
 
 
+@dataclasses.dataclass(frozen=True)
+class Score:
+    """The loss of a batch without a step; equal for equal steps."""
+
+    step: TrainingStep
+
+    def __call__(self, carry: Carry, given: Given, batch: Batch) -> jax.Array:
+        """Returns the loss, with the key of the first batch."""
+        first, params = jnp.zeros((), jnp.int32), _trained(carry.params)
+        return self.step.evaluate(first, params, carry.state, given, batch)[0]
+
+
 def _trained(params: PyTree) -> PyTree:
     """Returns the part of the params that a loss is a function of."""
     return params.fast if isinstance(params, optax.LookaheadParams) else params

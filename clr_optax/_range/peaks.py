@@ -1,0 +1,79 @@
+"""The losses by peak that a sweep has measured, which read and draw themselves."""
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from clr_optax._range.plot import draw_peaks
+from clr_optax._range.readings import Numbers
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+RATIO = 10  # of max_lr to base_lr
+BELOW = 2  # how far max_lr is below the best peak: a longer cycle wants a lower one
+
+
+class Sweep(NamedTuple):
+    """The losses after short cycles by their peak: what ``lr_sweep`` returns.
+
+    Attributes:
+        peaks: the highest rate of each cycle, shape (num_peaks,), rising.
+        losses: the loss at the end of each cycle, infinity where it diverged.
+        start: the loss before any of them.
+        steps: how many steps were made in all, with those of the range test.
+
+    Examples:
+        >>> sweep = Sweep(np.array([0.125, 0.25, 0.5]), np.array([2, 1, np.inf]), 3.0)
+        >>> sweep
+        Sweep(3 peaks from 0.125 to 0.5; best 0.25; bounds 0.0125 to 0.125)
+        >>> sweep.bounds()
+        (0.0125, 0.125)
+    """
+
+    peaks: Numbers
+    losses: Numbers
+    start: float
+    steps: int = 0
+
+    def bounds(self) -> tuple[float, float]:
+        """Returns (base_lr, max_lr) for ``clr_schedule``.
+
+        max_lr is half of the best peak, base_lr a tenth of max_lr.
+        """
+        max_lr = float(self.peaks[np.argmin(self.losses)]) / BELOW
+        return max_lr / RATIO, max_lr
+
+    def reservations(self) -> tuple[str, ...]:
+        """Returns what speaks against trusting the bounds, a few words each."""
+        best, found = int(np.argmin(self.losses)), []
+        if best == 0:
+            found.append("max_lr: the best peak is the lowest that was tried")
+        if best == len(self.losses) - 1:
+            found.append("max_lr: the best peak is the highest that was tried")
+        if not self.losses[best] < self.start:
+            found.append("max_lr: no cycle ends below the loss at the start")
+        return tuple(found)
+
+    def plot(self, ax: "Axes | None" = None) -> "Axes":
+        """Returns axes with the losses by peak, the bounds, and reservations below.
+
+        Args:
+            ax: axes of matplotlib to draw on, or None for a new figure.
+
+        Raises:
+            ImportError: matplotlib is not installed.
+        """
+        found, notes = self.bounds(), self.reservations()
+        return draw_peaks(ax, self.peaks, self.losses, self.start, found, notes)
+
+    def __repr__(self) -> str:
+        """Returns a line on what was measured and what comes of it, for people."""
+        best, (base_lr, max_lr) = self.peaks[np.argmin(self.losses)], self.bounds()
+        texts = [
+            f"{len(self.peaks)} peaks from {self.peaks[0]:.3g} to {self.peaks[-1]:.3g}",
+            f"best {best:.3g}",
+            f"bounds {base_lr:.3g} to {max_lr:.3g}",
+            *self.reservations(),
+        ]
+        return f"Sweep({'; '.join(texts)})"

@@ -1,0 +1,262 @@
+"""Short cycles at a few peaks: the best peak is measured, not read from a curve."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from clr_core import clr
+from clr_optax._core import short_repr
+from clr_optax._range.args import (
+    MOST_BATCHES,
+    MOST_STEPS,
+    arrays,
+    keys_of,
+    parameters,
+    whole,
+)
+from clr_optax._range.batches import Stream, source
+from clr_optax._range.curve import RangeTest
+from clr_optax._range.loop import iterate, on_mesh
+from clr_optax._range.peaks import RATIO, Sweep
+from clr_optax._range.readings import Numbers
+from clr_optax._range.run import begun, lr_range_test
+from clr_optax._range.step import Carry, Given, Score, TrainingStep
+from clr_optax._types import Batch, Batches, LossFn, Optimizer, PyTree
+
+_NAME = "lr_sweep"
+FACTOR = 2  # from peak to peak
+AROUND = np.array([0.25, 0.5, 1, 2, 4])  # what is first tried, of the test's max_lr
+MOST = 7  # peaks, with those by which the grid goes on
+APART = 8  # from peak to peak of the coarse grid
+
+
+def lr_sweep(
+    loss_fn: LossFn,
+    params: PyTree,
+    batches: Batches,
+    *,
+    state: PyTree = None,
+    held_out: Batch | list[Batch] = None,
+    test: RangeTest | None = None,
+    num_steps: int | np.integer[Any] = 200,
+    optimizer: Optimizer = optax.sgd,
+    accumulate: int | np.integer[Any] = 1,
+    key: jax.Array | None = None,
+    has_aux: bool = False,
+    at_once: int | np.integer[Any] | None = None,
+) -> Sweep:
+    """Returns the losses after short cycles at a few peaks: max_lr as a measurement.
+
+    A range test takes 100 steps and reads; a sweep takes some 1,100 to 1,500, and
+    measures. Each peak gets one triangular cycle from a tenth of it and back, all from
+    the same params on the same batches. Nothing that is given is changed.
+
+    >>> import jax.numpy as jnp
+    >>> from clr_optax import clr_schedule, lr_sweep
+    >>> def loss_fn(params, batch):
+    ...     return jnp.sum((params - batch) ** 2)  # diverges above a rate of 1
+    >>> batches = jnp.zeros((1, 3))  # stacked: one batch of three numbers
+    >>> sweep = lr_sweep(loss_fn, jnp.ones(3), batches, num_steps=20)
+    >>> 0.1 < sweep.bounds()[1] < 1
+    True
+    >>> schedule = clr_schedule(*sweep.bounds(), step_size=2000)
+
+    The peaks are five around the max_lr of a range test, each twice the one before.
+    Where the best of them is the first or the last, the grid goes on there, by two
+    peaks at most. Where the test cannot be read, as on a plateau, cycles of half the
+    length, at peaks over all of its range that are 8 times apart, tell where to begin.
+
+    Args:
+        loss_fn, params, batches, state, optimizer, accumulate, has_aux: as in
+            ``lr_range_test``. The batches are begun anew for the test and for each
+            round of peaks; of what cannot begin again, such as a generator, the next
+            ones are taken.
+        held_out: a batch, or a list of a few, whose mean loss after a cycle counts. It
+            is what loss_fn says in training, of a state that is not handed on. Default
+            None: the mean of the last tenth of the cycle's own losses counts.
+        test: a ``RangeTest`` to start from; default None: one of 100 steps is made.
+        num_steps: the steps of a cycle, 20 to 1,000,000; default 200. In 100 the regret
+            about doubles.
+        key: a random key, as in ``lr_range_test``; the same for every cycle.
+        at_once: how many peaks are trained side by side; default None: all of a round.
+
+    Returns:
+        A ``Sweep``.
+
+    Raises:
+        TypeError: as ``lr_range_test``; test is no ``RangeTest``; called under ``jit``
+            or ``vmap``, where the losses are not known.
+        ValueError: as ``lr_range_test``; no cycle ends with a finite loss.
+
+    Notes:
+        As many copies of params, state and optimizer's state are in memory as peaks are
+        trained at once, up to eight: ``at_once=1`` needs one, and reads the batches
+        once for each peak. A cycle that diverges is a point at infinity, and ends no
+        other.
+
+    References:
+        Smith, 2018, https://arxiv.org/abs/1803.09820, on short runs as a measure.
+    """
+    leaves = jax.tree.leaves((params, state, batches, held_out, key))
+    if any(isinstance(leaf, jax.core.Tracer) for leaf in leaves):
+        raise TypeError(
+            f"{_NAME} needs values that are known, to choose peaks by losses, "
+            "under jit and vmap there is lr_range_test."
+        )
+    if not isinstance(test, RangeTest | None):
+        raise TypeError(
+            f"{_NAME} needs test to be a RangeTest, got test={short_repr(test)}, "
+            "RangeTest(lrs, losses) holds any curve."
+        )
+    num_steps = whole(_NAME, "num_steps", num_steps, 20, MOST_STEPS)
+    at_once = whole(_NAME, "at_once", at_once or MOST_STEPS, 1, MOST_STEPS)
+    keys, several = keys_of(_NAME, key)
+    if several:
+        raise TypeError(f"{_NAME} needs one random key, got {len(keys)}.")
+    training = _Training(
+        loss_fn,
+        parameters(_NAME, params, keys[0]),
+        batches,
+        state,
+        None if held_out is None else _batches(held_out),
+        optimizer,
+        whole(_NAME, "accumulate", accumulate, 1, MOST_BATCHES // num_steps),
+        keys[0],
+        has_aux,
+        at_once,
+    )
+    made = 0
+    if test is None:
+        test = training.range_test()
+        made = np.size(test.lrs)
+    try:
+        peaks, most = test.bounds()[1] * AROUND, MOST
+    except ValueError:
+        coarse = _coarse(np.asarray(test.lrs))
+        losses, _ = training.cycles(coarse, num_steps // 2)
+        made += coarse.size * (num_steps // 2)
+        peaks, most = coarse[losses.argmin()] * AROUND[1:-1], 3
+    losses, start = training.cycles(peaks, num_steps)
+    while peaks.size < most:
+        step = {0: 1 / FACTOR, peaks.size - 1: FACTOR}.get(int(losses.argmin()))
+        if step is None:
+            break
+        more = np.array([peaks[losses.argmin()] * step])
+        losses = np.append(losses, training.cycles(more, num_steps)[0])
+        order = np.append(peaks, more).argsort()
+        peaks, losses = np.append(peaks, more)[order], losses[order]
+    if not np.isfinite(losses).any():
+        raise ValueError(
+            f"{_NAME} needs a cycle that ends with a finite loss, got none at peaks "
+            f"from {peaks[0]:.3g} to {peaks[-1]:.3g}, test smaller rates."
+        )
+    return Sweep(peaks, losses, start, made + peaks.size * num_steps)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Training:
+    """What all cycles have in common: the arguments of lr_sweep, checked."""
+
+    loss_fn: LossFn
+    params: PyTree
+    batches: Batches
+    state: PyTree
+    held_out: list[Batch] | None
+    optimizer: Optimizer
+    accumulate: int
+    key: jax.Array | None
+    has_aux: bool
+    at_once: int
+
+    def range_test(self) -> RangeTest:
+        """Returns the range test of the same training."""
+        return lr_range_test(
+            self.loss_fn,
+            self.params,
+            self.batches,
+            state=self.state,
+            optimizer=self.optimizer,
+            accumulate=self.accumulate,
+            key=self.key,
+            has_aux=self.has_aux,
+        )
+
+    def cycles(self, peaks: Numbers, num_steps: int) -> tuple[Numbers, float]:
+        """Returns the loss at the end of a cycle to each peak, and the first at all."""
+        found = [
+            self._round(peaks[first : first + self.at_once], num_steps)
+            for first in range(0, peaks.size, self.at_once)
+        ]
+        losses = np.concatenate([losses for losses, _ in found])
+        return np.where(np.isfinite(losses), losses, np.inf), found[0][1]
+
+    def _round(self, peaks: Numbers, num_steps: int) -> tuple[Numbers, float]:
+        """Returns what cycles does, of peaks that are trained side by side."""
+        length = num_steps * self.accumulate
+        batches = source(_NAME, self.batches, length)
+        dtype = jnp.result_type(float)
+        step, carries, mesh = begun(
+            _NAME,
+            self.loss_fn,
+            [self.params] * peaks.size,
+            self.state,
+            batches,
+            self.optimizer,
+            self.accumulate,
+            dtype,
+            self.has_aux,
+        )
+        lrs = [
+            clr(jnp.arange(num_steps), peak / RATIO, peak, num_steps // 2).astype(dtype)
+            for peak in peaks.tolist()
+        ]
+        given = [on_mesh(mesh, Given(each, None, self.key)) for each in lrs]
+        first = self._scores(step, carries[:1], given)
+        starts = list(zip(carries, given, strict=True))
+        del carries  # they will be donated
+        runs = iterate(_NAME, step, starts, batches, length)
+        if isinstance(batches, Stream) and batches.taken < length:
+            raise ValueError(
+                f"{_NAME} needs {length} batches for each round of cycles, got "
+                f"{batches.taken}, only what can start again, as a list, may be "
+                "shorter."
+            )
+        last = slice(self.accumulate - 1, None, self.accumulate)
+        curves = np.array(
+            [np.where(points.reached, points.loss, np.inf)[last] for _, points in runs]
+        )
+        if self.held_out is None:
+            tenth = num_steps // 10
+            return curves[:, -tenth:].mean(axis=1), float(curves[0, :tenth].mean())
+        ends = self._scores(step, [carry for carry, _ in runs], given)
+        return np.where(np.isfinite(curves[:, -1]), ends, np.inf), float(first[0])
+
+    def _scores(
+        self, step: TrainingStep, carries: Sequence[Carry], given: Sequence[Given]
+    ) -> Numbers:
+        """Returns the mean loss held out of each carry, none without such batches."""
+        score = jax.jit(Score(step))
+        return np.array(
+            [
+                np.mean([score(carry, each, batch) for batch in self.held_out or ()])
+                for carry, each in zip(carries, given, strict=False)
+                if self.held_out
+            ]
+        )
+
+
+def _batches(held_out: Batch | list[Batch]) -> list[Batch]:
+    """Returns batches as arrays, of a list or of one."""
+    several = held_out if isinstance(held_out, list) else [held_out]
+    return [arrays(_NAME, "held_out", batch) for batch in several]
+
+
+def _coarse(lrs: Numbers) -> Numbers:
+    """Returns peaks over the whole range of a test."""
+    low, high = np.log(lrs[0]), np.log(lrs[-1])
+    return np.exp(np.arange(low, high, np.log(APART)))
