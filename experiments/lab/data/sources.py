@@ -24,6 +24,7 @@ URL = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
 PACKAGE = "dataset-fashion-mnist"
 INSTALLED = Path("/usr/share/datasets/fashion-mnist")  # where the package puts them
 PATIENCE = 5.0  # seconds that a server may stay silent
+LONGEST = 120.0  # seconds that apt-get may take
 FAULTS = (OSError, HTTPException, subprocess.TimeoutExpired, DataError)
 
 
@@ -97,8 +98,8 @@ def from_download() -> Arrays:
                 _answer(f"{URL}{name}.gz") as answer,
                 Path(scratch, name).open("wb") as f,
             ):
-                size = int(answer.headers.get("Content-Length", 0))
-                shutil.copyfileobj(bar.wrap_file(answer, size, description=name), f)
+                body = bar.wrap_file(answer, answer.length or 0, description=name)
+                shutil.copyfileobj(body, f)
         return files.from_folder(Path(scratch))
 
 
@@ -117,7 +118,7 @@ def from_debian() -> Arrays:
 def _run(command: list[str], folder: str) -> None:
     """Runs a command in a folder; DataError with what it said if it fails."""
     done = subprocess.run(
-        command, cwd=folder, capture_output=True, text=True, timeout=120
+        command, cwd=folder, capture_output=True, text=True, timeout=LONGEST
     )
     if done.returncode:
         raise DataError(f"{command[0]} said: {' '.join(done.stderr.split())}")

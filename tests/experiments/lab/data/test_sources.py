@@ -1,6 +1,7 @@
 """Loading the data set: where it comes from; no network is used here."""
 
 import contextlib
+import os
 import re
 import shutil
 import signal
@@ -58,7 +59,9 @@ def test_sources_are_tried_in_order(pristine, folder, home, monkeypatch):
 
 
 def test_a_folder_that_cannot_be_written_is_read(pristine, folder, home, monkeypatch):
-    monkeypatch.setattr(sources.os, "access", lambda path, mode: False)
+    monkeypatch.setattr(
+        os, "access", lambda path, _: path not in (folder, folder / COPY)
+    )
     data = load(folder)
     assert_holds(data, pristine)
     assert data.source == f"IDX files in {folder}; prepared in {home / COPY}"
@@ -69,7 +72,7 @@ def test_nothing_found_gives_one_message_with_every_way_out(home, tmp_path):
         load()
     texts = [
         "load needs Fashion-MNIST's four files",
-        f"- prepared copy in {home / COPY}: .*No such file",
+        f"- prepared copy in {home / COPY}: there is none",
         f"- IDX files in {tmp_path}/not/installed: .*No such file",
         f"- download from {sources.URL}: .*refused",
         "- Debian's package dataset-fashion-mnist: .*No such file.*'apt-get'",
@@ -183,7 +186,7 @@ def test_debian_package_is_fetched_and_unpacked(pristine, commands, capsys):
     commands(
         apt_get='case "$*" in *Timeout=5*Retries=0*) '
         "touch dataset-fashion-mnist_1_all.deb;; esac",
-        dpkg_deb=f"test -e $2 && mkdir -p {there} && cp {pristine}/* {there}",
+        dpkg_deb=f"test -f $2 && mkdir -p {there} && cp {pristine}/* {there}",
     )
     assert_holds(load(), pristine)
     told = "Fetching Debian's package dataset-fashion-mnist (31 MB)\n"
@@ -193,4 +196,11 @@ def test_debian_package_is_fetched_and_unpacked(pristine, commands, capsys):
 def test_debian_failure_says_what_apt_said(commands):
     commands(apt_get="echo E: Unable to locate >&2; exit 100")
     with pytest.raises(DataError, match="apt-get said: E: Unable to locate"):
+        load()
+
+
+def test_apt_that_hangs_is_given_up(commands, monkeypatch):
+    monkeypatch.setattr(sources, "LONGEST", 0.1)
+    commands(apt_get="exec sleep 5")
+    with pytest.raises(DataError, match=r"'apt-get'.* timed out after 0\.1 s"):
         load()
