@@ -53,7 +53,7 @@ def test_hydra_builds_a_schedule():
     assert trains(instantiate(nested))
     partial = instantiate(target | {"_partial_": True, "base_lr": 0.25, "max_lr": 1.0})
     assert partial(step_size=4) == clr_schedule(0.25, 1.0, 4)
-    with pytest.raises(Exception, match="clr_schedule needs step_size >= 1"):
+    with pytest.raises(Exception, match="clr_schedule needs a whole step_size"):
         instantiate(target | CONFIG | {"step_size": 0})
 
 

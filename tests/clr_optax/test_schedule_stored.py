@@ -2,7 +2,6 @@
 
 import copy
 import functools
-import io
 import os
 import pickle
 import sys
@@ -15,8 +14,7 @@ from clr_optax import clr_schedule, momentum_schedule
 
 FACTORIES = [clr_schedule, momentum_schedule]
 PLAIN = clr_schedule(0.0, 1.0, 4, mode="triangular2", anneal="cosine")
-RULE = r"_schedule needs scale_fn as a function that can be imported, to be stored, got"
-HINT = "define it with def at the top of a module"
+NAMELESS = "scale_fn as a function that can be imported, to be stored, .*define it with"
 
 
 def inverse(cycle):
@@ -56,6 +54,13 @@ def test_pickle_carries_what_has_a_name(protocol):
         assert pickle.loads(pickle.dumps(schedule, protocol)) == schedule
 
 
+def test_pickle_says_that_a_function_has_no_name():
+    for scale_fn in (lambda cycle: 1 / cycle, local()):
+        schedule = clr_schedule(0.0, 1.0, 4, scale_fn=scale_fn)
+        with pytest.raises((pickle.PicklingError, AttributeError), match="<"):
+            pickle.dumps(schedule)
+
+
 def test_pickle_carries_to_another_process():
     assert load_elsewhere(pickle.dumps(PLAIN)) == repr(PLAIN)
 
@@ -69,7 +74,7 @@ def test_callable_objects_pickle_in_their_own_way():
 @pytest.mark.parametrize("factory", FACTORIES)
 def test_config_refuses_functions_without_a_name(factory, scale_fn):
     schedule = factory(0.0, 0.5, 4, scale_fn=scale_fn)
-    with pytest.raises(TypeError, match=f"{RULE}.*{HINT}"):
+    with pytest.raises(TypeError, match=f"^{factory.__name__} needs {NAMELESS} def"):
         schedule.config()
     assert schedule(3) > 0
     assert copy.deepcopy(schedule) == schedule
@@ -80,25 +85,6 @@ class Holder:
 
     def __init__(self, schedule):
         self.schedule = schedule
-
-
-PICKLERS = {
-    "C": pickle.dumps,
-    "Python": pickle._dumps,
-    "a pickler": lambda value: pickle.Pickler(io.BytesIO()).dump(value),
-    "in a list": lambda value: pickle.dumps([{"lr": value}]),
-    "in an object": lambda value: pickle.dumps(Holder(value)),
-    "YAML": yaml.dump,
-}
-
-
-@pytest.mark.parametrize("dump", PICKLERS.values(), ids=PICKLERS)
-@pytest.mark.parametrize("scale_fn", [lambda cycle: 1 / cycle, local()])
-def test_pickle_says_what_to_do_with_functions_without_a_name(dump, scale_fn):
-    for factory in FACTORIES:
-        schedule = factory(0.0, 0.5, 4, scale_fn=scale_fn)
-        with pytest.raises(TypeError, match=f"^{factory.__name__[:-9]}{RULE}.*{HINT}"):
-            dump(schedule)
 
 
 @pytest.mark.parametrize("package", ["cloudpickle", "dill"])
@@ -114,7 +100,7 @@ def test_functions_without_a_name_are_stored_by_value(package, hold):
         assert type(loaded) is type(schedule)
         assert loaded(12) == schedule(12) == scale_fn(2.0)
         assert loaded.factory is clr_schedule
-        with pytest.raises(TypeError, match=HINT):
+        with pytest.raises(TypeError, match=NAMELESS):
             loaded.config()
 
 
