@@ -44,6 +44,8 @@ def test_whole_floats_lend_their_type(place, kind):
 @pytest.mark.parametrize("kind", [float, np.float32, jnp.float32])
 def test_fractions_of_a_step_stay_fractions(kind):
     assert clr(kind(4.5), 0.0, 1.0, 4) == 0.875
+    got = clr(jnp.array([kind(0.5), kind(8.25)]), 0.0, 1.0, 4)
+    assert got.tolist() == [0.125, 0.0625]
     np.testing.assert_allclose(clr(2, 0.0, 1.0, kind(1.5)), 2 / 3, rtol=1e-6)
 
 
