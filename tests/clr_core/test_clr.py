@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
-from oracle import exact_rate
 
 from clr_core import clr
 
@@ -115,15 +114,6 @@ def test_halves_of_three_and_one_by_hand():
     want = [1, 3, 5, 7, 1, 3, 5, 7, 1]
     assert at(range(9), 1.0, 7.0, 3, step_size_down=1).tolist() == want
     assert at(range(5), 1.0, 7.0, 1, step_size_down=3).tolist() == [1, 7, 5, 3, 1]
-
-
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize(("up", "down"), [(3, 3), (5, 2), (1, 1)])
-def test_three_modes_follow_the_paper(mode, up, down):
-    step, numbers = np.arange(40), (0.125, 0.75, up)
-    got = at(step, *numbers, step_size_down=down, mode=mode, gamma=0.875)
-    want = [float(exact_rate(i, *numbers, down, mode, 0.875)) for i in step]
-    np.testing.assert_allclose(got, want, rtol=1e-6, atol=0)
 
 
 def test_scale_fn_counts_cycles_from_one_and_steps_from_zero():

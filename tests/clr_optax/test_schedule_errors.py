@@ -31,13 +31,10 @@ WRONG_KINDS = [
     ({"base_lr": (0.1,)}, rf"base_lr {NUMBER}base_lr=\(0.1,\), {GROUPS}"),
     ({"base_lr": Decimal(1)}, f"base_lr {NUMBER}base_lr=Decimal.*convert it to float"),
     ({"base_lr": abs}, f"base_lr {NUMBER}base_lr=<built-in function abs>, convert"),
-    ({"step_size": None}, f"step_size {NUMBER}step_size=None, give it a number"),
-    ({"step_size": "4"}, f"step_size {NUMBER}step_size='4', leave out the quotes"),
     ({"step_size": [4]}, rf"step_size {NUMBER}step_size=\[4\], {GROUPS}"),
     ({"step_size_down": True}, f"step_size_down {NUMBER}step_size_down=True, write"),
     ({"gamma": "0.9"}, f"gamma {NUMBER}gamma='0.9', leave out the quotes"),
     ({"mode": None}, "mode as text, got mode=None, such as 'triangular'"),
-    ({"mode": ["triangular"]}, r"mode as text, got mode=\['triangular'\], such as"),
     ({"scale_mode": 1}, "scale_mode as text, got scale_mode=1, such as 'cycle'"),
     ({"anneal": True}, "anneal as text, got anneal=True, such as 'linear'"),
     ({"max_lr": np.array(["0.2"])}, f"max_lr {NUMBER}max_lr=array.*convert it to flo"),
@@ -57,10 +54,8 @@ WRONG_VALUES = [
         "starts high and dips",
     ),
     ({"step_size": 0}, f"{HALF}step_size=0, multiply epochs by the steps in an epoch"),
-    ({"step_size": -4}, f"{HALF}step_size=-4, multiply epochs"),
     ({"step_size": 4.5}, f"{HALF}step_size=4.5, .* and round"),
     ({"step_size": Fraction(9, 2)}, rf"{HALF}step_size=Fraction\(9, 2\), .* and round"),
-    ({"step_size": math.nan}, "a finite step_size, got step_size=nan, look at what"),
     ({"step_size": math.inf}, "a finite step_size, got step_size=inf, look at what"),
     ({"step_size": 2**31}, f"{HALF}step_size=2147483648, "),
     ({"step_size_down": 2.5}, f"a whole step_size_down {FROM_1} .*=2.5, .* and round"),
@@ -69,8 +64,6 @@ WRONG_VALUES = [
         "mode 'triangular' or 'triangular2' or 'exp_range', got mode='triangluar', "
         "did you mean 'triangular'?",
     ),
-    ({"mode": "cosine"}, "mode 'triangular' or .*, got mode='cosine', see help"),
-    ({"mode": "exp-range"}, "mode .* got mode='exp-range', did you mean 'exp_range'?"),
     (
         {"scale_fn": abs, "scale_mode": "iteration"},
         "scale_mode 'cycle' or 'iterations', got scale_mode='iteration', did you mean "
@@ -162,13 +155,6 @@ def test_what_is_known_inside_jit_is_checked_there():
 
     with pytest.raises(ValueError, match="clr_schedule needs a whole step_size"):
         rate(1.0)
-
-
-def test_unknown_arguments_are_type_errors():
-    with pytest.raises(TypeError, match="unexpected keyword argument 'stepsize'"):
-        clr_schedule(0.1, 0.2, stepsize=4)
-    with pytest.raises(TypeError, match=r"missing 1 required positional .*'step_size'"):
-        clr_schedule(0.1, 0.2)
 
 
 def test_borders_are_legal():
