@@ -174,10 +174,9 @@ def test_other_numbers_do_not_compile_again(mode, kind, caplog):
 
 def test_schedule_moves_no_data():
     numbers = jnp.int32(5), jnp.float32(0.1), jnp.float32(0.2), jnp.int32(4)
-    compiled = jax.jit(clr)
-    compiled(*numbers)
+    clr(*numbers)
     with jax.transfer_guard("disallow"):
-        compiled(*numbers).block_until_ready()
+        clr(*numbers).block_until_ready()
 
 
 def count_equations(jaxpr):
