@@ -72,10 +72,10 @@ class CyclicalSchedule:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, CyclicalSchedule):
             return NotImplemented
-        return self.factory is other.factory and self._key() == other._key()
+        return self._key() == other._key()
 
     def __hash__(self) -> int:
-        return hash((self.factory, frozenset(self._key().items())))
+        return hash(frozenset(self._key().items()))
 
     def __repr__(self) -> str:
         parts = []
@@ -104,7 +104,7 @@ class CyclicalSchedule:
     __delattr__ = __setattr__
 
     def _key(self) -> dict[str, tuple[object, ...]]:
-        """Returns what equal schedules share: types and values, arrays by identity."""
+        """Returns what equal schedules share: types and values by name, or arrays."""
         return {
             name: (id(x),) if isinstance(x, np.ndarray | Array) else (type(x), x)
             for name, x in self._arguments.items()
