@@ -1,4 +1,4 @@
-"""The rate as compiled functions, whatever its numbers are."""
+"""The rate, by compiled functions that numbers of every kind go through."""
 
 import contextlib
 import functools
