@@ -151,9 +151,12 @@ def clr(
         https://arxiv.org/abs/1506.01186
     """
     check_word("clr", "anneal", anneal, Anneal)
-    numbers = step, step_size, step_size_down, base_lr, max_lr
     if scale_fn is None:
         check_word("clr", "mode", mode, Mode)
-        return rate_of_mode(*numbers, gamma, mode, anneal)
+        return rate_of_mode(
+            step, step_size, step_size_down, base_lr, max_lr, gamma, mode, anneal
+        )
     check_word("clr", "scale_mode", scale_mode, ScaleMode)
-    return rate_of_scale_fn(*numbers, scale_fn, scale_mode, anneal)
+    return rate_of_scale_fn(
+        step, step_size, step_size_down, base_lr, max_lr, scale_fn, scale_mode, anneal
+    )
