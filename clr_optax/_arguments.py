@@ -81,6 +81,11 @@ def cycle_arguments(
     check_word(function, "anneal", anneal, Anneal)
     if isinstance(scale_fn, str):
         scale_fn = _imported(function, scale_fn)
+    if scale_fn is not None and not callable(scale_fn):
+        raise TypeError(
+            f"{function} needs scale_fn as a function, got "
+            f"scale_fn={short_repr(scale_fn)}, such as lambda cycle: 1 / cycle."
+        )
     if scale_fn is not None and mode != "triangular":
         raise ValueError(
             f"{function} needs only one of mode and scale_fn, got mode={mode!r}, "
@@ -145,7 +150,7 @@ def _imported(function: str, name: str) -> ScaleFn:
     except (ImportError, AttributeError, ValueError) as error:
         raise ValueError(
             f"{function} needs scale_fn as a function or as 'module:name', "
-            f"got scale_fn={short_repr(name)}, {error}."
+            f"got scale_fn={short_repr(name)}, {error} (a mode's name goes to mode)."
         ) from error
     return found
 

@@ -34,6 +34,7 @@ WRONG_KINDS = [
     ({"step_size": [4]}, rf"step_size {NUMBER}step_size=\[4\], {GROUPS}"),
     ({"step_size_down": True}, f"step_size_down {NUMBER}step_size_down=True, write"),
     ({"gamma": "0.9"}, f"gamma {NUMBER}gamma='0.9', leave out the quotes"),
+    ({"scale_fn": 0.5}, "scale_fn as a function, got scale_fn=0.5, such as lambda cyc"),
     ({"mode": None}, "mode as text, got mode=None, such as 'triangular'"),
     ({"scale_mode": 1}, "scale_mode as text, got scale_mode=1, such as 'cycle'"),
     ({"anneal": True}, "anneal as text, got anneal=True, such as 'linear'"),
@@ -95,7 +96,7 @@ WRONG_VALUES = [
         "only one of mode and scale_fn, got mode='triangular2', "
         "scale_fn=<built-in function abs>, leave one out",
     ),
-    ({"scale_fn": "triangular2"}, f"{NAME}'triangular2', No module named"),
+    ({"scale_fn": "triangular2"}, f"{NAME}'triangular2', .*a mode's name goes to"),
     ({"scale_fn": "math:nothing"}, f"{NAME}'math:nothing', .* has no attribute 'noth"),
     ({"scale_fn": "a b:f"}, f"{NAME}'a b:f', invalid format"),
 ]
