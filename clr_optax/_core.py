@@ -3,6 +3,7 @@
 from clr_core._curve import SMALLEST as SMALLEST
 from clr_core._numbers import float_type as float_type
 from clr_core._numbers import is_single as is_single
+from clr_core._rate import ScaleFn as ScaleFn
 from clr_core._reading import reservations as reservations
 from clr_core._words import Anneal as Anneal
 from clr_core._words import Mode as Mode
