@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from clr_core._curve import BAND, TINY, Curve, Facts
+from clr_core._clean import BAND, TINY, CleanCurve, Facts
 from clr_core._rules import Bounds
 
 FEW = 10
@@ -17,7 +17,7 @@ DOUBTS = (
 )
 
 
-def doubts(curve: Curve, facts: Facts, bounds: Bounds) -> tuple[jax.Array, ...]:
+def doubts(curve: CleanCurve, facts: Facts, bounds: Bounds) -> tuple[jax.Array, ...]:
     """Returns whether each of the reservations holds.
 
     The start of the curve is measured before a third of the way to the lowest point; a
@@ -26,13 +26,13 @@ def doubts(curve: Curve, facts: Facts, bounds: Bounds) -> tuple[jax.Array, ...]:
     return (
         3 * bounds.begin < curve.lowest,
         ~_risen(curve, facts, bounds),
-        2 * facts.points < curve.lrs.size,
+        2 * curve.points < curve.lrs.size,
         curve.lowest - bounds.begin < FEW,
         facts.fall < 4 * facts.noise,
     )
 
 
-def _risen(curve: Curve, facts: Facts, bounds: Bounds) -> jax.Array:
+def _risen(curve: CleanCurve, facts: Facts, bounds: Bounds) -> jax.Array:
     """Returns whether the loss rises after its end.
 
     It does by more than its noise, or to four times what it was, where the noise of the

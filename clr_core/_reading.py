@@ -7,11 +7,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
+from numpy.typing import NDArray
 
-from clr_core._curve import SMALLEST, Facts, clean
+from clr_core._clean import SMALLEST, CleanCurve, Facts, clean, line
 from clr_core._doubts import DOUBTS, doubts
 from clr_core._rules import RULES, smith
-from clr_core._words import refusal
 
 POINTS = 10
 
@@ -19,12 +19,13 @@ Vector = ArrayLike | Sequence[float]
 
 
 class Reading(NamedTuple):
-    """What the rules read from a curve, of no meaning where it is not sound.
+    """All that is read from a curve; rates mean nothing where it is not sound.
 
     Attributes:
         rates: the rate of each rule.
         bounds: base_lr and max_lr.
         doubts: whether each of the reservations holds.
+        curve: the curve without noise and spikes.
         facts: what decides whether the curve is sound.
         sound: whether a rule can read it.
     """
@@ -32,98 +33,89 @@ class Reading(NamedTuple):
     rates: dict[str, jax.Array]
     bounds: tuple[jax.Array, jax.Array]
     doubts: tuple[jax.Array, ...]
+    curve: CleanCurve
     facts: Facts
     sound: jax.Array
 
+    def if_sound(self, function: str, *rates: jax.Array) -> tuple[jax.Array, ...]:
+        """Returns the rates, or NaN where it is not known yet whether they are sound.
 
-def reading(function: str, lrs: Vector, losses: Vector) -> Reading:
-    """Returns what is read from two vectors; shapes and kinds are checked."""
-    with jax.debug_nans(False), jax.debug_infs(False):  # NaN is where a test stopped
-        vectors = _vector(function, "lrs", lrs), _vector(function, "losses", losses)
-        _check_sizes(function, *(vector.size for vector in vectors))
-        read: Reading = _read(*vectors)
-    return read
-
-
-def _check_sizes(function: str, lrs: int, losses: int) -> None:
-    """Raises ValueError for too few rates, and for other than one loss for each."""
-    if lrs != losses:
-        raise ValueError(
-            refusal(
-                function, "one loss for each rate", got=f"{lrs} lrs and {losses} losses"
-            )
-        )
-    if lrs < POINTS:
-        raise ValueError(
-            refusal(function, f"at least {POINTS} points", "take more steps", got=lrs)
-        )
-
-
-def known(function: str, read: Reading, *rates: jax.Array) -> tuple[jax.Array, ...]:
-    """Returns the rates, or raises the reason why there are none.
-
-    Where values are not known yet the rates become NaN instead.
-    """
-    if isinstance(read.sound, jax.core.Tracer):
-        return tuple(jnp.where(read.sound, rate, jnp.nan) for rate in rates)
-    if read.sound:
+        Raises:
+            ValueError: they are known not to be.
+        """
+        if isinstance(self.sound, jax.core.Tracer):
+            return tuple(jnp.where(self.sound, rate, jnp.nan) for rate in rates)
+        if not self.sound:
+            raise ValueError(self.reason(function))
         return rates
-    raise ValueError(_reason(function, read.facts))
+
+    def line(self, most: float) -> NDArray[np.float64]:
+        """Returns the smoothed losses, of medians of which none is above the most."""
+        return line(self.curve, most)
+
+    def reservations(self) -> tuple[str, ...]:
+        """Returns what speaks against trusting sound bounds, in a few words each."""
+        held = zip(DOUBTS, self.doubts, strict=True)
+        return tuple(text for text, holds in held if holds)
+
+    def reason(self, function: str) -> str:
+        """Returns why nothing can be read from the curve, and what would help."""
+        lrs, points, facts = self.curve.lrs, self.curve.points, self.facts
+        if lrs.size < POINTS:
+            return _too_few(function, lrs.size)
+        if not facts.ordered.all():
+            k = int(facts.ordered.argmin())
+            after = f" after {lrs[k - 1]}" if k else ""
+            return (
+                f"{function} needs finite, strictly increasing lrs of {SMALLEST} or "
+                f"more (in {lrs.dtype}), got lrs[{k}]={lrs[k]}{after}."
+            )
+        if points < POINTS:
+            return (
+                f"{function} needs at least {POINTS} finite losses, got {points} "
+                f"before the first that is not, of {lrs.size}, begin at smaller rates."
+            )
+        if facts.rise > facts.fall and facts.rise > facts.chance:
+            return (
+                f"{function} needs losses that fall, got a rise of {facts.rise:.3g} "
+                f"from {facts.start:.3g}, test smaller rates."
+            )
+        fall = f"a fall of {facts.fall:.3g} from {facts.start:.3g}"
+        if not _resolved(facts):
+            return (
+                f"{function} needs losses that fall, got {fall}, "
+                "test larger rates, or take more steps."
+            )
+        hint = "take larger batches or more steps, or test larger rates"
+        if facts.first > facts.start + facts.fall / 4:
+            hint = "end at smaller rates, the loss falls within the first few"
+        return (
+            f"{function} needs losses that fall by more than {facts.chance:.3g}, as "
+            f"noise alone may, got {fall} in noise of {facts.noise:.3g}, {hint}."
+        )
 
 
-def reservations(lrs: Vector, losses: Vector) -> tuple[str, ...]:
-    """Returns what speaks against trusting the bounds of a curve, in a few words each.
+def reading(function: str, lrs: Vector, losses: Vector, least: int = POINTS) -> Reading:
+    """Returns what is read from two vectors of numbers, sound or not.
 
-    There are none for a curve that cannot be read, and errors as ``suggest_bounds`` has
-    them only for shapes and kinds.
+    Raises:
+        TypeError, ValueError: they are no vectors of real numbers, of one length, that
+            have the least number of points.
     """
-    found = reading("reservations", lrs, losses)
-    held = zip(DOUBTS, found.doubts, strict=True)
-    return tuple(text for text, holds in held if found.sound and holds)
-
-
-def _reason(function: str, facts: Facts) -> str:
-    """Returns why nothing can be read from a curve, and what would help."""
-    if not facts.ordered.all():
-        k = int(facts.ordered.argmin())
-        after = f" after {facts.lrs[k - 1]}" if k else ""
-        return refusal(
-            function,
-            f"finite, strictly increasing lrs of {SMALLEST} or more "
-            f"(in {facts.lrs.dtype})",
-            got=f"lrs[{k}]={facts.lrs[k]}{after}",
+    with jax.debug_nans(False), jax.debug_infs(False):  # NaN is where a test stopped
+        rates, values = (
+            _vector(function, "lrs", lrs),
+            _vector(function, "losses", losses),
         )
-    if facts.points < POINTS:
-        return refusal(
-            function,
-            f"at least {POINTS} finite losses",
-            "begin at smaller rates",
-            got=f"{facts.points} before the first that is not, of {facts.ordered.size}",
-        )
-    if facts.rise > facts.fall and facts.rise > facts.chance:
-        return refusal(
-            function,
-            "losses that fall",
-            "test smaller rates",
-            got=f"a rise of {facts.rise:.3g} from {facts.start:.3g}",
-        )
-    fall = f"a fall of {facts.fall:.3g} from {facts.start:.3g}"
-    if not _resolved(facts):
-        return refusal(
-            function,
-            "losses that fall",
-            "test larger rates, or take more steps",
-            got=fall,
-        )
-    settles = facts.first > facts.start + facts.fall / 4
-    return refusal(
-        function,
-        f"losses that fall by more than {facts.chance:.3g}, as noise alone may",
-        "end at smaller rates, the loss falls within the first few"
-        if settles
-        else "take larger batches or more steps, or test larger rates",
-        got=f"{fall} in noise of {facts.noise:.3g}",
-    )
+        if rates.size != values.size:
+            raise ValueError(
+                f"{function} needs one loss for each rate, "
+                f"got {rates.size} lrs and {values.size} losses."
+            )
+        if rates.size < least:
+            raise ValueError(_too_few(function, rates.size))
+        read: Reading = _read(rates, values)
+    return read
 
 
 @jax.jit
@@ -133,48 +125,43 @@ def _read(lrs: jax.Array, losses: jax.Array) -> Reading:
     rates = {rule: read(curve) for rule, read in RULES.items()}
     bounds = smith(curve)
     rates["smith"] = bounds.max_lr
-    sound = (facts.points >= POINTS) & facts.ordered.all()
+    sound = (curve.points >= POINTS) & facts.ordered.all()
     sound &= _resolved(facts) & (facts.fall > facts.chance)
-    found = doubts(curve, facts, bounds)
-    return Reading(rates, (bounds.base_lr, bounds.max_lr), found, facts, sound)
+    held = doubts(curve, facts, bounds)
+    return Reading(rates, (bounds.base_lr, bounds.max_lr), held, curve, facts, sound)
 
 
-def _resolved(facts: Facts) -> Any:
+def _resolved(facts: Facts) -> jax.Array:
     """Returns whether the fall is more than the last digits of a loss."""
     return facts.fall > 1e-4 * abs(facts.start)
 
 
+def _too_few(function: str, points: int) -> str:
+    """Returns the text for curves that are too short at any values."""
+    return f"{function} needs at least {POINTS} points, got {points}, take more steps."
+
+
 def _vector(function: str, name: str, values: Any) -> jax.Array:
     """Returns the values as a vector of JAX's default float dtype."""
-    vector = f"{name} to be a vector"
+    kind = type(values).__name__
     try:
         array = values if isinstance(values, jax.Array) else np.asarray(values)
-        kinds = (jnp.floating, jnp.integer)
-        real = any(jnp.issubdtype(array.dtype, kind) for kind in kinds)
+        reals = (jnp.floating, jnp.integer)
+        real = any(jnp.issubdtype(array.dtype, dtype) for dtype in reals)
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         raise TypeError(
-            refusal(
-                function,
-                f"{vector} of real numbers",
-                got=f"{type(values).__name__}: {error}",
-            )
+            f"{function} needs {name} to be a vector of real numbers, "
+            f"got {kind}: {error}."
         ) from error
     if not real:
         raise TypeError(
-            refusal(
-                function,
-                f"{vector} of real numbers",
-                got=f"{type(values).__name__} of dtype {array.dtype}",
-            )
+            f"{function} needs {name} to be a vector of real numbers, "
+            f"got {kind} of dtype {array.dtype}."
         )
     if array.ndim != 1:
         raise ValueError(
-            refusal(
-                function,
-                vector,
-                "use jax.vmap for several curves",
-                got=f"shape {array.shape}",
-            )
+            f"{function} needs {name} to be a vector, got shape {array.shape}, "
+            "use jax.vmap for several curves."
         )
     with np.errstate(over="ignore"):
         return jnp.asarray(array, dtype=jnp.result_type(float))

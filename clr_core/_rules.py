@@ -1,4 +1,4 @@
-"""What each rule reads from a cleaned curve."""
+"""What each rule reads from a clean curve."""
 
 from typing import NamedTuple
 
@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from clr_core._curve import BAND, Curve
+from clr_core._clean import BAND, CleanCurve
 
 SOLVED = 1e-24
 FASTEST = 20
@@ -28,7 +28,7 @@ class Bounds(NamedTuple):
     end: jax.Array
 
 
-def valley(curve: Curve) -> jax.Array:
+def valley(curve: CleanCurve) -> jax.Array:
     """Returns the rate in the middle of the longest falling subsequence.
 
     It looks at the part of the fall between 90 % and 10 %: for each point, how many
@@ -47,7 +47,7 @@ def valley(curve: Curve) -> jax.Array:
     return curve.lrs[end - length + length // 2]
 
 
-def slide(curve: Curve) -> jax.Array:
+def slide(curve: CleanCurve) -> jax.Array:
     """Returns the left end of an interval whose ends slope alike.
 
     The interval, 15 % of the points wide, slides from the lowest point to the left
@@ -64,7 +64,7 @@ def slide(curve: Curve) -> jax.Array:
     return curve.lrs[jnp.where(alike, index - width, 0).max()]
 
 
-def steep(curve: Curve) -> jax.Array:
+def steep(curve: CleanCurve) -> jax.Array:
     """Returns the rate where the curve falls most in the log of the rate."""
     index, left, right = _sides(curve)
     run = jnp.log(curve.lrs[right] / curve.lrs[left])
@@ -73,12 +73,12 @@ def steep(curve: Curve) -> jax.Array:
     return curve.lrs[jnp.where(index <= curve.lowest, slope, jnp.inf).argmin()]
 
 
-def minimum(curve: Curve) -> jax.Array:
+def minimum(curve: CleanCurve) -> jax.Array:
     """Returns a tenth of the rate of the lowest point."""
     return curve.lrs[curve.lowest] / 10
 
 
-def smith(curve: Curve) -> Bounds:
+def smith(curve: CleanCurve) -> Bounds:
     """Returns the bounds of a cycle.
 
     The fall begins where the curve last is within a tenth of its start, before its
@@ -97,7 +97,7 @@ def smith(curve: Curve) -> Bounds:
     return Bounds(jnp.minimum(lrs[begin], max_lr / 4), max_lr, begin, end)
 
 
-def _end(curve: Curve) -> jax.Array:
+def _end(curve: CleanCurve) -> jax.Array:
     """Returns the index from which on the loss has risen.
 
     There the curve last is within a tenth of its lowest: momentum makes a loss swing
@@ -109,7 +109,7 @@ def _end(curve: Curve) -> jax.Array:
     return jnp.minimum(end, jnp.maximum(curve.points - 5, 0))
 
 
-def _limit(curve: Curve, end: jax.Array) -> jax.Array:
+def _limit(curve: CleanCurve, end: jax.Array) -> jax.Array:
     """Returns the smallest rate from which the loss grows, infinity if it does not.
 
     Each new peak after the end tells by how much a step multiplied the loss; peaks, as
@@ -125,10 +125,11 @@ def _limit(curve: Curve, end: jax.Array) -> jax.Array:
     peaks = jax.lax.cummax(jnp.where(seen, (losses - zero).clip(tiny), tiny))
     growth = jnp.sqrt(peaks[1:] / peaks[:-1]).clip(1, FASTEST)
     limits = curve.lrs[:-1] * (2 / (1 + growth))
-    return jnp.where(seen[:-1] & (growth > 1), limits, jnp.inf).min()
+    grows = seen[:-1] & (growth > 1)
+    return jnp.where(grows, limits, jnp.inf).min(initial=jnp.inf)
 
 
-def _sides(curve: Curve) -> tuple[jax.Array, jax.Array, jax.Array]:
+def _sides(curve: CleanCurve) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Returns each index, and the two between which its slope is taken."""
     index = jnp.arange(curve.height.size)
     last = jnp.maximum(curve.points - 1, 0)

@@ -2,7 +2,7 @@
 
 import jax
 
-from clr_core._reading import Vector, known, reading
+from clr_core._reading import Vector, reading
 from clr_core._words import Rule, check_word
 
 
@@ -65,7 +65,7 @@ def suggest_lr(lrs: Vector, losses: Vector, rule: Rule = "valley") -> jax.Array:
     """
     read = reading("suggest_lr", lrs, losses)
     check_word("suggest_lr", "rule", rule, Rule)
-    return known("suggest_lr", read, read.rates[rule])[0]
+    return read.if_sound("suggest_lr", read.rates[rule])[0]
 
 
 def suggest_bounds(lrs: Vector, losses: Vector) -> tuple[jax.Array, jax.Array]:
@@ -123,5 +123,5 @@ def suggest_bounds(lrs: Vector, losses: Vector) -> tuple[jax.Array, jax.Array]:
         Smith, 2015, https://arxiv.org/abs/1506.01186, section 3.3.
     """
     read = reading("suggest_bounds", lrs, losses)
-    base_lr, max_lr = known("suggest_bounds", read, *read.bounds)
+    base_lr, max_lr = read.if_sound("suggest_bounds", *read.bounds)
     return base_lr, max_lr

@@ -7,7 +7,6 @@ from typing import Any, Literal
 Mode = Literal["triangular", "triangular2", "exp_range"]
 ScaleMode = Literal["cycle", "iterations"]
 Anneal = Literal["linear", "cosine"]
-Spacing = Literal["exponential", "linear"]
 Rule = Literal["valley", "slide", "steep", "minimum", "smith"]
 
 _SHORT = reprlib.Repr()
@@ -17,20 +16,6 @@ _SHORT.maxother = _SHORT.maxstring = 80
 def short_repr(value: object) -> str:
     """Returns a value's repr, cut to some 80 characters: for the text of an error."""
     return _SHORT.repr(value)
-
-
-def refusal(
-    function: str, rule: str, hint: str = "", /, *, got: Any = None, **values: Any
-) -> str:
-    """Returns the text "function needs rule, got name=value, hint.".
-
-    What is got may be said in words instead of by name and value.
-    """
-    named = ", ".join(f"{name}={short_repr(x)}" for name, x in values.items())
-    shown = named if got is None else str(got)
-    parts = (f"{function} needs {rule}", shown and f"got {shown}", hint)
-    text = ", ".join(part for part in parts if part)
-    return text if text.endswith("?") else f"{text}."
 
 
 def check_word(function: str, name: str, value: object, words: Any) -> None:

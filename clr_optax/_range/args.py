@@ -1,150 +1,185 @@
 """What a range test is asked for: checked as far as it is known."""
 
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
+from jax.typing import ArrayLike
 
-from clr_optax._range.batches import arrays
-from clr_optax._range.optimizer import ACCUMULATES
-from clr_optax._range.words import needs
+from clr_optax._core import SMALLEST, check_word, short_repr
+from clr_optax._types import PyTree
+
+Spacing = Literal["exponential", "linear"]
 
 MOST_STEPS = 1_000_000
+MOST_BATCHES = 2**31 - 1  # an int32 counts them
 
 
-def check_whole(name: str, value: Any, least: int) -> int:
-    """Returns a whole number from the least to a million as Python's."""
+def whole(function: str, name: str, value: object, least: int, most: int) -> int:
+    """Returns a whole number of that range as Python's."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        raise TypeError(needs(f"a whole {name}", **{name: value}))
-    if not least <= value <= MOST_STEPS:
-        raise ValueError(needs(f"{name} from {least} to {MOST_STEPS}", **{name: value}))
+        raise TypeError(
+            f"{function} needs a whole {name}, got {name}={short_repr(value)}."
+        )
+    if not least <= value <= most:
+        raise ValueError(
+            f"{function} needs {name} from {least} to {most}, got {name}={value}."
+        )
     return int(value)
 
 
-def check_length(length: int) -> None:
-    """Raises ValueError for more batches than an int32 counts."""
-    if length >= 2**31:
-        rule = "num_steps times accumulate less than 2**31"
-        raise ValueError(needs(rule, got=length))
+def rates(
+    function: str,
+    min_lr: ArrayLike,
+    max_lr: ArrayLike,
+    num_steps: int | np.integer[Any],
+    spacing: Spacing,
+) -> jax.Array:
+    """Returns the rates of a range test, both ends exact."""
+    steps = whole(function, "num_steps", num_steps, 2, MOST_STEPS)
+    check_word(function, "spacing", spacing, Spacing)
+    low, high = _rate(function, "min_lr", min_lr), _rate(function, "max_lr", max_lr)
+    known = isinstance(low, float) and isinstance(high, float)
+    lrs = _grid(np if known else jnp, low, high, steps, spacing)
+    lrs = lrs.astype(jnp.result_type(float))
+    if known and not (lrs[1:] > lrs[:-1]).all():
+        raise ValueError(
+            f"{function} needs max_lr above min_lr by num_steps different {lrs.dtype} "
+            f"rates, got min_lr={min_lr}, max_lr={max_lr}, num_steps={num_steps}."
+        )
+    return jnp.asarray(lrs)
 
 
-def check_factor(stop_factor: Any, dtype: Any) -> jax.Array | None:
+def _grid(xp: Any, low: Any, high: Any, size: int, spacing: str) -> Any:
+    """Returns the rates from low to high, by NumPy or by jax.numpy."""
+    share = np.arange(size) / (size - 1)
+    if spacing == "linear":
+        lrs = (1 - share) * low + share * high
+    else:
+        lrs = xp.exp((1 - share) * xp.log(low) + share * xp.log(high)).clip(low, high)
+    return xp.where(share == 0, low, xp.where(share == 1, high, lrs))
+
+
+def _rate(function: str, name: str, value: ArrayLike) -> float | jax.Array:
+    """Returns a rate as a float, or a tracer as it is."""
+    rate = _number(function, name, value)
+    most = float(np.finfo(jnp.result_type(float)).max)
+    if isinstance(rate, float) and not SMALLEST <= rate <= most:
+        raise ValueError(
+            f"{function} needs a finite rate of {SMALLEST} or more, got {name}={value}."
+        )
+    return rate
+
+
+def factor(
+    function: str, stop_factor: ArrayLike | None, dtype: np.dtype[Any]
+) -> jax.Array | None:
     """Returns the factor of the stop rule as an array, or None as it is."""
     if stop_factor is None:
         return None
-    real = isinstance(stop_factor, int | float | np.number)
-    if not real or isinstance(stop_factor, bool | np.complexfloating):
-        raise TypeError(
-            needs(
-                "a number as stop_factor",
-                "None stops at no finite loss",
-                stop_factor=stop_factor,
-            )
-        )
-    if not 1 < stop_factor <= float(np.finfo(dtype).max):
+    times = _number(function, "stop_factor", stop_factor)
+    if isinstance(times, float) and not 1 < times <= float(np.finfo(dtype).max):
         raise ValueError(
-            needs(
-                "a finite stop_factor above 1",
-                "it is how many times the best loss is too much",
-                stop_factor=stop_factor,
-            )
+            f"{function} needs a finite stop_factor above 1, got {stop_factor=}, "
+            "it is how many times the best loss is too much (None: none is)."
         )
-    return jnp.asarray(float(stop_factor), dtype)
+    return jnp.asarray(times, dtype)
 
 
-def check_kinds(loss_fn: Any, optimizer: Any, key: Any, has_aux: Any) -> None:
-    """Raises TypeError for what is not of the kind that it must be."""
-    if isinstance(optimizer, optax.MultiSteps):
-        raise TypeError(ACCUMULATES)
-    built = isinstance(optimizer, optax.GradientTransformation)
-    example = (
-        "pass optax.sgd itself, not optax.sgd(0.1)" if built else "such as optax.sgd"
-    )
-    _check_function("loss_fn", loss_fn, "a function of params and batch")
-    _check_function("optimizer", optimizer, f"a function of a schedule, {example}")
-    if not isinstance(has_aux, bool):
-        raise TypeError(needs("has_aux to be a bool", has_aux=has_aux))
-    if key is not None:
-        _check_key(key)
-
-
-def _check_key(key: Any) -> None:
-    """Raises TypeError for what is not one random key, typed or raw."""
-    typed = isinstance(key, jax.Array) and jnp.issubdtype(
-        key.dtype, jax.dtypes.prng_key
-    )
-    raw = isinstance(key, jax.Array) and key.dtype == jnp.uint32
-    shape = jax.random.PRNGKey(0).shape if raw else ()
-    if not (typed or raw) or key.shape != shape:
+def _number(function: str, name: str, value: object) -> float | jax.Array:
+    """Returns one real number as a float, or a tracer as it is."""
+    array: Any = value
+    if isinstance(value, int | float | np.number | np.ndarray):
+        array = np.asarray(value)
+    if (
+        isinstance(value, bool)
+        or not isinstance(array, np.ndarray | jax.Array)
+        or array.ndim
+        or not jnp.issubdtype(array.dtype, jnp.number)
+        or jnp.issubdtype(array.dtype, jnp.complexfloating)
+    ):
         raise TypeError(
-            needs(
-                "one random key",
-                "make it by jax.random.key(0), and use jax.vmap for several",
-                got=f"{key.dtype} of shape {key.shape}"
-                if isinstance(key, jax.Array)
-                else f"key={key!r}",
-            )
+            f"{function} needs {name} to be one real number, "
+            f"got {name}={short_repr(value)}."
         )
+    return array if isinstance(array, jax.core.Tracer) else float(array)
 
 
-def _check_function(name: str, value: Any, what: str) -> None:
+def check_function(function: str, name: str, value: object, example: str) -> None:
     """Raises TypeError for what cannot be called or not be hashed."""
     if not callable(value):
         raise TypeError(
-            needs(f"{name} to be {what}", got=f"{name} of type {type(value).__name__}")
+            f"{function} needs {name} to be a function {example}, "
+            f"got {name} of type {type(value).__name__}."
         )
     try:
         hash(value)
     except TypeError as error:
         raise TypeError(
-            needs(
-                f"{name} to be hashable, to be compiled once, {error}",
-                f"wrap it: lambda *args: {name}(*args)",
-            )
+            f"{function} needs {name} to be hashable, to be compiled once, {error}, "
+            f"wrap it: lambda *args: {name}(*args)."
         ) from error
 
 
-def check_params(params: Any) -> Any:
+def check_key(function: str, key: object) -> None:
+    """Raises TypeError for what is neither None nor one random key, typed or raw."""
+    try:
+        if key is not None:
+            jax.eval_shape(jax.random.fold_in, key, 0)
+    except (TypeError, ValueError, OverflowError) as error:
+        got = f"key={short_repr(key)}"
+        if isinstance(key, jax.Array):
+            got = f"{key.dtype} of shape {key.shape}"
+        raise TypeError(
+            f"{function} needs one random key, got {got}, make it by "
+            "jax.random.key(0), and use jax.vmap for several."
+        ) from error
+
+
+def arrays(function: str, name: str, tree: PyTree) -> PyTree:
+    """Returns a tree of arrays, of dtypes that a step will not change."""
+    try:
+        with np.errstate(over="ignore"):
+            return jax.tree.map(_array, tree)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise TypeError(
+            f"{function} needs {name} to be a pytree of arrays, but {error}."
+        ) from error
+
+
+def _array(leaf: Any) -> jax.Array:
+    """Returns a leaf as an array whose dtype is not weak."""
+    if isinstance(leaf, str | bytes):  # JAX takes some for the name of a dtype
+        raise TypeError(f"{leaf!r} is a {type(leaf).__name__}")
+    array = jnp.asarray(leaf)
+    return jnp.asarray(array, array.dtype)
+
+
+def parameters(function: str, params: PyTree) -> PyTree:
     """Returns the params as a pytree of real floating-point arrays."""
     for part in jax.tree.leaves(params, is_leaf=_is_nnx_more):
-        if _is_nnx_more(part):
+        if callable(part) or _is_nnx_more(part):
             raise TypeError(
-                needs(
-                    "params apart from their module",
-                    "graph, params, rest = nnx.split(model, nnx.Param, ...), "
-                    "then state=rest",
-                    got=type(part).__name__,
-                )
+                f"{function} needs params to be a pytree of arrays to train, got "
+                f"{type(part).__name__}, nnx.split(model, nnx.Param, ...) and "
+                "state=rest, or eqx.partition(model, eqx.is_inexact_array), part them."
             )
-    if any(callable(leaf) for leaf in jax.tree.leaves(params)):
-        raise TypeError(
-            needs(
-                "params to be a pytree of arrays",
-                "params, static = eqx.partition(model, eqx.is_inexact_array)",
-                got="functions in it",
-            )
-        )
-    params = arrays("params", params)
+    params = arrays(function, "params", params)
     leaves = jax.tree_util.tree_leaves_with_path(params)
     if not leaves:
-        raise ValueError(needs("an array in params", got="none"))
+        raise ValueError(f"{function} needs an array in params, got none.")
     for path, leaf in leaves:
         if not jnp.issubdtype(leaf.dtype, jnp.floating):
             raise TypeError(
-                needs(
-                    "floating params",
-                    "train the real and the imaginary part"
-                    if jnp.iscomplexobj(leaf)
-                    else "pass what is not trained as state=",
-                    got=f"{leaf.dtype} at params{jax.tree_util.keystr(path)}",
-                )
+                f"{function} needs floating params, got {leaf.dtype} at "
+                f"params{jax.tree_util.keystr(path)}, pass what is not trained as "
+                "state=, or both parts of what is complex."
             )
     return params
 
 
-def _is_nnx_more(part: Any) -> bool:
+def _is_nnx_more(part: object) -> bool:
     """Returns whether it is a module or a statistic of Flax NNX, not imported here."""
     return any(
         kind.__module__.startswith("flax.nnx")

@@ -1,70 +1,94 @@
 """What batches may be: stacked arrays, nothing at all, or anything that iterates."""
 
-from collections.abc import Iterator, Mapping
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from clr_optax._range.stream import Stream
-from clr_optax._range.words import needs
-
-_WAYS = (
-    "give one batch x as x[None], a data set as (num_batches, batch_size, ...), "
-    "and anything else as a list or another iterable of batches"
-)
+from clr_optax._range.args import arrays
+from clr_optax._types import Batch, Batches, PyTree
 
 
-def source(batches: Any, wanted: int) -> Any:
+class Stream(Iterator[Batch]):
+    """The batches of an iterable as JAX takes them; it starts again where it can.
+
+    Attributes:
+        taken: how many batches came.
+    """
+
+    def __init__(self, function: str, batches: Iterable[Batch]):
+        self._function = function
+        self._batches = batches
+        self._iterator = iter(batches)
+        self._once = self._iterator is batches
+        self._waiting: list[Batch] = []
+        self.taken = 0
+
+    def first(self) -> Batch:
+        """Returns the first batch, which will come again, or None without one."""
+        self._waiting = list(itertools.islice(self, 1))
+        for batch in self._waiting:
+            _check_batched(self._function, batch)
+        return self._waiting[0] if self._waiting else None
+
+    def __next__(self) -> Batch:
+        """Returns the next batch, from the start again where that can be."""
+        if self._waiting:
+            return self._waiting.pop()
+        try:
+            batch = next(self._iterator)
+        except StopIteration:
+            if self._once or not self.taken:
+                raise
+            self._iterator = iter(self._batches)
+            batch = next(self._iterator)
+        self.taken += 1
+        if all(map(_is_ready_made, jax.tree.leaves(batch))):
+            return batch
+        return jax.tree_util.tree_map_with_path(self._array, batch)
+
+    def _array(self, path: tuple[Any, ...], leaf: Any) -> jax.Array | np.ndarray:
+        """Returns an array of a batch as JAX takes it, from whatever library it is."""
+        array = leaf if isinstance(leaf, jax.Array) else np.asarray(leaf)
+        if not array.ndim:
+            raise ValueError(
+                f"{self._function} needs batches of arrays with an axis over examples, "
+                f"got {type(leaf).__name__} at batch{jax.tree_util.keystr(path)}, "
+                "convert it or leave it out, or batch single examples first."
+            )
+        return array
+
+
+def source(function: str, batches: Batches, wanted: int) -> Stream | PyTree:
     """Returns a ``Stream``, or a pytree of stacked arrays, or None as it is."""
     if batches is None:
         return None
     if isinstance(batches, Iterator):
-        return Stream(batches)
+        return Stream(function, batches)
     if isinstance(batches, list):
-        _check_alike(batches)
-        return Stream(batches)
+        _check_alike(function, batches)
+        return Stream(function, batches)
     if _is_stacked(batches):
-        stacked = arrays("batches", batches)
-        _check_stacked(stacked, wanted)
+        stacked = arrays(function, "batches", batches)
+        _check_stacked(function, stacked, wanted)
         return stacked
     if isinstance(batches, str | bytes | Mapping) or not _iterates(batches):
         raise TypeError(
-            needs(
-                "batches as arrays or as an iterable",
-                "call it to get its batches" if callable(batches) else _WAYS,
-                got=f"batches of type {type(batches).__name__}",
-            )
+            f"{function} needs batches as arrays or as an iterable, "
+            f"got batches of type {type(batches).__name__}, call a function to get its "
+            "batches, and give anything else as a list of batches."
         )
-    return Stream(batches)
+    return Stream(function, batches)
 
 
-def arrays(name: str, tree: Any) -> Any:
-    """Returns a tree of arrays, of dtypes that a step will not change."""
-    try:
-        with np.errstate(over="ignore"):
-            return jax.tree.map(_array, tree)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise TypeError(
-            needs(f"{name} to be a pytree of arrays, but {error}")
-        ) from error
-
-
-def _array(leaf: Any) -> jax.Array:
-    """Returns a leaf as an array whose dtype is not weak."""
-    if isinstance(leaf, str | bytes):
-        raise TypeError(f"{leaf!r} is a {type(leaf).__name__}")
-    array = jnp.asarray(leaf)
-    return jnp.asarray(array, array.dtype)
-
-
-def _iterates(batches: Any) -> bool:
+def _iterates(batches: object) -> bool:
     """Returns whether iter takes it, which is not called: a loader may draw numbers."""
     return any(hasattr(type(batches), name) for name in ("__iter__", "__getitem__"))
 
 
-def _is_stacked(batches: Any) -> bool:
+def _is_stacked(batches: PyTree) -> bool:
     """Returns whether all leaves are arrays, or numbers, which are refused later."""
     leaves = jax.tree.leaves(batches, is_leaf=lambda x: isinstance(x, Iterator))
     kinds = (jax.Array, np.ndarray, np.generic, int, float, complex)
@@ -73,55 +97,62 @@ def _is_stacked(batches: Any) -> bool:
     )
 
 
-def _check_alike(batches: list[Any]) -> None:
+def _check_alike(function: str, batches: list[Batch]) -> None:
     """Raises ValueError for a list that is not one of batches of one kind."""
-    known: Any = None
+    forms = []
     for batch in batches:
         leaves, tree = jax.tree.flatten(batch)
         shapes = [tuple(np.shape(leaf)) for leaf in leaves]
-        form = tree, [(len(shape), shape[1:]) for shape in shapes]
-        if known is None:
-            known, first = form, shapes
-        elif form != known:
+        forms.append((tree, [(len(shape), shape[1:]) for shape in shapes], shapes))
+        if forms[-1][:2] != forms[0][:2]:
             raise ValueError(
-                needs(
-                    "a list of batches that are alike but for their size",
-                    "put the arrays of a batch into a tuple, "
-                    "and the tuples into a list",
-                    got=f"arrays of shapes {first} and then {shapes}",
-                )
+                f"{function} needs a list of batches that are alike but for their "
+                f"size, got arrays of shapes {forms[0][2]} and then {shapes}, put the "
+                "arrays of a batch into a tuple, and the tuples into a list."
             )
 
 
-def _check_stacked(batches: Any, wanted: int) -> None:
+def _check_stacked(function: str, batches: PyTree, wanted: int) -> None:
     """Raises ValueError for arrays that may be one batch or a whole data set."""
-    shapes = [leaf.shape for leaf in jax.tree.leaves(batches)]
+    leaves = jax.tree.leaves(batches)
+    shapes = [leaf.shape for leaf in leaves]
     numbers = {shape[:1] for shape in shapes}
     if len(numbers) != 1 or numbers & {(), (0,)}:
         raise ValueError(
-            needs(
-                "batches with one leading axis, over one or more batches",
-                got=f"shapes {shapes}",
-            )
+            f"{function} needs batches with one leading axis, over one or more "
+            f"batches, got shapes {shapes}."
         )
     number = shapes[0][0]
-    # one batch looks so; rows of indices are integers in a single array
-    indices = [leaf.dtype.kind in "iu" for leaf in jax.tree.leaves(batches)] == [True]
+    # rows of indices, integers in a single array, are batches though they have two axes
+    indices = [leaf.dtype.kind in "iu" for leaf in leaves] == [True]
     flat = all(len(shape) == 2 for shape in shapes) and not indices
     sizes = {shape[1:2] for shape in shapes}
     if number > 1 and (len(sizes) != 1 or () in sizes or flat):
         raise ValueError(
-            needs(
-                "stacked batches, of shapes (num_batches, batch_size, ...)",
-                _WAYS,
-                got=f"shapes {shapes}",
-            )
+            f"{function} needs stacked batches that cannot be taken for one batch or a "
+            f"data set, got arrays of shapes {shapes}, write list(zip(x, y)) if they "
+            "are batches, x[None] if x is one, and cut a data set into a list of them."
         )
     if number > wanted and len(set(shapes)) == 1:
         raise ValueError(
-            needs(
-                f"no more stacked batches than the {wanted} that it takes",
-                f"pass the first {wanted} if these are batches, or stack the data set",
-                got=f"shapes {shapes}",
-            )
+            f"{function} needs no more stacked batches than the {wanted} that it "
+            f"takes, got shapes {shapes}, pass the first {wanted} if these are "
+            "batches, or stack the data set."
         )
+
+
+def _check_batched(function: str, batch: Batch) -> None:
+    """Raises ValueError for vectors of several lengths, which single examples are."""
+    shapes = [leaf.shape for leaf in jax.tree.leaves(batch)]
+    if len(set(shapes)) > 1 and all(len(shape) == 1 for shape in shapes):
+        raise ValueError(
+            f"{function} needs batches whose arrays have one axis over examples, got "
+            f"vectors of shapes {shapes}, batch an iterable of single examples first."
+        )
+
+
+def _is_ready_made(leaf: object) -> bool:
+    """Returns whether it is an array that needs neither a check nor a conversion."""
+    if isinstance(leaf, np.ndarray):
+        return leaf.ndim > 0 and leaf.dtype.kind in "biufc"
+    return isinstance(leaf, jax.Array) and leaf.ndim > 0

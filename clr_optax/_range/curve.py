@@ -2,15 +2,20 @@
 
 import contextlib
 from collections.abc import Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from clr_core import suggest_bounds, suggest_lr
 from clr_optax._core import Rule, check_word
 from clr_optax._range.plot import draw
-from clr_optax._range.readings import curves_of, doubts, medians
+from clr_optax._range.readings import (
+    ReadCurve,
+    bounds,
+    rate,
+    read_curves,
+    reservations,
+)
+from clr_optax._types import PyTree
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -59,7 +64,7 @@ class RangeTest(NamedTuple):
     losses: Any
     smoothed: Any = None
     num_finite: Any = None
-    aux: Any = None
+    aux: PyTree = None
 
     def bounds(self) -> tuple[float, float]:
         """Returns (base_lr, max_lr), as ``suggest_bounds`` reads them from the curve.
@@ -73,9 +78,7 @@ class RangeTest(NamedTuple):
                 be read.
         """
         name = "RangeTest.bounds"
-        curves = curves_of(name, self.lrs, self.losses)
-        base_lr, max_lr = medians(name, curves, suggest_bounds)
-        return base_lr, max_lr
+        return bounds(name, read_curves(name, self.lrs, self.losses))
 
     def suggest(self, rule: Rule = "valley") -> float:
         """Returns the rate that a rule of ``suggest_lr`` reads from the curve.
@@ -88,8 +91,7 @@ class RangeTest(NamedTuple):
         """
         name = "RangeTest.suggest"
         check_word(name, "rule", rule, Rule)
-        curves = curves_of(name, self.lrs, self.losses)
-        return medians(name, curves, partial(suggest_lr, rule=rule))[0]
+        return rate(name, read_curves(name, self.lrs, self.losses), rule)
 
     def reservations(self) -> tuple[str, ...]:
         """Returns what speaks against trusting the bounds, a few words each.
@@ -99,7 +101,8 @@ class RangeTest(NamedTuple):
         Raises:
             TypeError: as ``bounds``.
         """
-        return doubts(curves_of("RangeTest.reservations", self.lrs, self.losses))
+        name = "RangeTest.reservations"
+        return reservations(read_curves(name, self.lrs, self.losses))
 
     def plot(
         self, ax: "Axes | None" = None, *, labels: Sequence[str] | None = None
@@ -120,28 +123,28 @@ class RangeTest(NamedTuple):
             ImportError: matplotlib is not installed.
             TypeError: as ``bounds``.
             ValueError: there are not as many labels as curves; curves of different
-                rates have none; there are fewer than 2 points.
+                rates have none.
         """
-        curves = curves_of("RangeTest.plot", self.lrs, self.losses)
+        curves = read_curves("RangeTest.plot", self.lrs, self.losses)
         return draw(curves, ax, labels)
 
     def __repr__(self) -> str:
         """Returns a line on what was measured and what is read, for people."""
         try:
-            curves = curves_of("repr", self.lrs, self.losses)
-            texts = [_measured(curves), *doubts(curves)]
-        except (TypeError, ValueError):
+            curves = read_curves("repr", self.lrs, self.losses)
+        except (TypeError, ValueError, RuntimeError):
             return tuple.__repr__(self)
+        texts = [_measured(curves), *reservations(curves)]
         with contextlib.suppress(ValueError):
-            base_lr, max_lr = self.bounds()
+            base_lr, max_lr = bounds("repr", curves)
             texts.insert(1, f"bounds {base_lr:.3g} to {max_lr:.3g}")
         return f"RangeTest({'; '.join(texts)})"
 
 
-def _measured(curves: list[Any]) -> str:
+def _measured(curves: list[ReadCurve]) -> str:
     """Returns how many losses there are at which rates."""
-    lrs = np.concatenate([lrs for lrs, _ in curves])
-    counts = [int(np.isfinite(losses).sum()) for _, losses in curves]
+    lrs = np.concatenate([curve.lrs for curve in curves])
+    counts = [int(np.isfinite(curve.losses).sum()) for curve in curves]
     least, most = min(counts), max(counts)
     number = f"{most}" if least == most else f"{least} to {most}"
     several = f"{len(curves)} curves of " if len(curves) > 1 else ""

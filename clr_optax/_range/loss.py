@@ -1,106 +1,73 @@
 """What a loss_fn must return, checked while it is traced."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from clr_optax._range.words import needs
+from clr_optax._types import PyTree
 
 
-def check_loss(result: Any, stateful: bool, has_aux: bool) -> tuple[Any, Any, Any]:
-    """Returns loss, state and aux, the latter None where there is none."""
+def loss_state_aux(
+    function: str, result: PyTree, stateful: bool, has_aux: bool
+) -> tuple[jax.Array, PyTree, PyTree]:
+    """Returns the parts of what loss_fn returned, None for those it has not."""
     state = aux = None
     if stateful and has_aux:
-        loss, rest = _pair(result, "(loss, (state, aux))")
-        state, aux = _pair(rest, "(loss, (state, aux))")
+        loss, rest = _pair(function, result, "(loss, (state, aux))")
+        state, aux = _pair(function, rest, "(loss, (state, aux))")
     elif stateful:
-        loss, state = _pair(result, "(loss, state)")
+        loss, state = _pair(function, result, "(loss, state)")
     elif has_aux:
-        loss, aux = _pair(result, "(loss, aux)")
+        loss, aux = _pair(function, result, "(loss, aux)")
     else:
         loss = result
+    array = isinstance(loss, jax.Array)
+    if not array or loss.shape or not jnp.issubdtype(loss.dtype, jnp.floating):
+        hint = "such as the mean of a smooth loss over the batch"
         if isinstance(loss, tuple | list):
-            raise TypeError(
-                needs(
-                    "loss_fn to return the loss alone",
-                    "pass has_aux=True for (loss, aux), state= for (loss, state)",
-                    got=_names(loss),
-                )
-            )
-    _check_number(loss)
+            hint = "pass has_aux=True for (loss, aux), state= for (loss, state)"
+        raise TypeError(
+            f"{function} needs loss_fn to return one real number of jax.numpy as loss, "
+            f"got {_kind(loss)}, {hint}."
+        )
     return loss, state, jax.tree.map(jnp.asarray, aux)
 
 
-def check_state(new: Any, old: Any) -> Any:
+def same_state(function: str, new: PyTree, old: PyTree) -> PyTree:
     """Returns the new state as arrays, of the structure, shapes and dtypes before."""
-    is_as: Any = jax.tree.structure(new)
-    was_as: Any = jax.tree.structure(old)
+    is_as: PyTree = jax.tree.structure(new)
+    was_as: PyTree = jax.tree.structure(old)
     if is_as != was_as:
         raise TypeError(
-            needs(
-                "loss_fn to return the state with the structure that it was given",
-                f"not {was_as}",
-                got=is_as,
-            )
+            f"{function} needs loss_fn to return the state with the structure that it "
+            f"was given, got {is_as}, not {was_as}."
         )
     leaves = []
     before = jax.tree_util.tree_leaves_with_path(old)
     for (path, was), leaf in zip(before, jax.tree.leaves(new), strict=True):
         array = jnp.asarray(leaf)
         if (array.shape, array.dtype) != (was.shape, was.dtype):
-            place = f"state{jax.tree_util.keystr(path)}"
             raise TypeError(
-                needs(
-                    "loss_fn to return a state that keeps its shapes and dtypes",
-                    f"not {was.dtype}{list(was.shape)}",
-                    got=f"{array.dtype}{list(array.shape)} at {place}",
-                )
+                f"{function} needs loss_fn to return a state that keeps its shapes and "
+                f"dtypes, got {_kind(array)} at state{jax.tree_util.keystr(path)}, "
+                f"not {_kind(was)}."
             )
         leaves.append(jnp.asarray(array, was.dtype))
     return jax.tree.unflatten(was_as, leaves)
 
 
-def _pair(value: Any, form: str) -> tuple[Any, Any]:
+def _pair(function: str, value: PyTree, form: str) -> tuple[PyTree, PyTree]:
     """Returns both parts of a pair."""
     if not isinstance(value, tuple | list) or len(value) != 2:
-        raise TypeError(needs(f"loss_fn to return {form}", got=_names(value)))
+        raise TypeError(
+            f"{function} needs loss_fn to return {form}, got {_kind(value)}."
+        )
     return value[0], value[1]
 
 
-def _check_number(loss: Any) -> None:
-    """Raises TypeError for a loss that is not one real number with a gradient."""
-    if not isinstance(loss, jax.Array):
-        raise TypeError(
-            needs(
-                "loss_fn to return a loss that is a JAX array",
-                "compute it with jax.numpy, it has no gradient otherwise"
-                if isinstance(loss, int | float | np.number | np.ndarray)
-                else "return the number itself",
-                got=type(loss).__name__,
-            )
-        )
-    if loss.shape:
-        raise TypeError(
-            needs(
-                "loss_fn to return one number as loss",
-                "take its mean over the batch",
-                got=f"shape {loss.shape}",
-            )
-        )
-    if not jnp.issubdtype(loss.dtype, jnp.floating):
-        raise TypeError(
-            needs(
-                "loss_fn to return a loss of real numbers",
-                "take its real part" if jnp.iscomplexobj(loss) else "use a smooth loss",
-                got=loss.dtype,
-            )
-        )
-
-
-def _names(value: Any) -> str:
-    """Returns what a value is, the parts of a tuple by name."""
+def _kind(value: PyTree) -> str:
+    """Returns what a value is: its type, or dtype and shape, or those of its parts."""
     if isinstance(value, tuple | list):
-        return f"({', '.join(map(_names, value))})"
-    return "array" if isinstance(value, jax.Array) else type(value).__name__
+        return f"({', '.join(map(_kind, value))})"
+    if isinstance(value, jax.Array):
+        return f"{value.dtype}{list(value.shape)}"
+    return type(value).__name__

@@ -2,15 +2,12 @@
 
 import textwrap
 from collections.abc import Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from clr_core import suggest_bounds, suggest_lr
-from clr_optax._core import Rule, refusal
-from clr_optax._range.readings import Curve, doubts, medians
+from clr_optax._core import Rule
+from clr_optax._range.readings import Numbers, ReadCurve, bounds, rate, reservations
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,34 +24,30 @@ _MARKS: dict[Rule, str] = {
 
 
 def draw(
-    curves: list[Curve], ax: "Axes | None", labels: Sequence[str] | None
+    curves: list[ReadCurve], ax: "Axes | None", labels: Sequence[str] | None
 ) -> "Axes":
     """Returns the axes with the curves, the suggestions, bounds and reservations."""
     if labels is not None and len(labels) != len(curves):
         raise ValueError(
-            refusal(
-                _NAME,
-                "a label for each curve",
-                labels=len(labels),
-                curves=len(curves),
-            )
+            f"{_NAME} needs a label for each curve, got labels={len(labels)}, "
+            f"curves={len(curves)}."
         )
-    if labels is None and any((lrs != curves[0][0]).any() for lrs, _ in curves):
-        raise ValueError(refusal(_NAME, "labels for curves that differ in their rates"))
-    if len(curves[0][0]) < 2:
-        raise ValueError(refusal(_NAME, "at least 2 points", got=1))
+    if labels is None and any((c.lrs != curves[0].lrs).any() for c in curves):
+        raise ValueError(f"{_NAME} needs labels for curves that differ in their rates.")
     ax = _new_axes() if ax is None else ax
-    ends = [_max_lr(curve) for curve in curves]
+    ends = [float(c.read.bounds[1]) if c.read.sound else np.inf for c in curves]
     low, high = _limits(curves, ends)
-    lines = [_smooth(np.minimum(losses, 2 * high - low)) for _, losses in curves]
+    lines: list[Numbers] = [curve.read.line(2 * high - low) for curve in curves]
     if labels is None:
         _draw_one(ax, curves, lines)
     else:
         _draw_each(ax, curves, lines, ends, labels)
-    ax.set_xscale("linear" if _even(curves[0][0]) else "log")
+    ax.set_xscale("linear" if _is_even(curves[0].lrs) else "log")
     ax.set_ylim(low, high)
     width, height = _points(ax)
-    notes = [textwrap.fill(note, max(24, int(width / 5.5))) for note in doubts(curves)]
+    notes = [
+        textwrap.fill(note, max(24, int(width / 5.5))) for note in reservations(curves)
+    ]
     ax.set_xlabel("\n".join(["learning rate", *notes]))
     ax.set_ylabel("loss")
     size = float(np.clip(0.045 * height, 4.5, 8.5))
@@ -68,22 +61,22 @@ def _new_axes() -> Any:
         from matplotlib import pyplot
     except ImportError as error:
         raise ImportError(
-            refusal(_NAME, "matplotlib", "pip install 'clr-jax[plot]'")
+            f"{_NAME} needs matplotlib, pip install 'clr-jax[plot]'."
         ) from error
     return pyplot.subplots(figsize=(7, 4), dpi=120, layout="constrained")[1]
 
 
-def _points(ax: Any) -> NDArray[Any]:
+def _points(ax: Any) -> Numbers:
     """Returns width and height of axes in points."""
     figure = ax.get_figure(root=True)
-    size: NDArray[Any] = 72 * np.array(ax.get_window_extent().size) / figure.dpi
+    size: Numbers = 72 * np.array(ax.get_window_extent().size) / figure.dpi
     return size
 
 
-def _draw_one(ax: Any, curves: list[Curve], lines: list[NDArray[Any]]) -> None:
+def _draw_one(ax: Any, curves: list[ReadCurve], lines: list[Numbers]) -> None:
     """Draws one curve, or several that are repetitions: their median and a band."""
-    lrs, middle, label = curves[0][0], lines[0], "smoothed loss"
-    for rates, losses in curves:
+    lrs, middle, label = curves[0].lrs, lines[0], "smoothed loss"
+    for rates, losses, _ in curves:
         ax.plot(rates, losses, ".", color=_LINE, alpha=0.4, ms=5, mew=0)
     if len(lines) > 1:
         low, middle, high = _spread(lines)
@@ -91,22 +84,22 @@ def _draw_one(ax: Any, curves: list[Curve], lines: list[NDArray[Any]]) -> None:
         label = f"smoothed, median of {len(lines)}"
     ax.plot(lrs, middle, color=_LINE, lw=1.8, label=label)
     try:
-        base_lr, max_lr = medians(_NAME, curves, suggest_bounds)
+        base_lr, max_lr = bounds(_NAME, curves)
     except ValueError:
         return  # the reservations say why
     label = f"bounds {base_lr:.3g} to {max_lr:.3g}"
     ax.axvspan(base_lr, max_lr, color=_RANGE, alpha=0.25, lw=0, label=label)
     for rule, mark in _MARKS.items():
-        (rate,) = medians(_NAME, curves, partial(suggest_lr, rule=rule))
+        lr = rate(_NAME, curves, rule)
         style = {"marker": mark, "ms": 7, "mec": "white", "ls": "none"}
-        height = _height(lrs, middle, rate)
-        ax.plot(rate, height, **style, label=f"{rule} {rate:.3g}", zorder=3)
+        height = _height(lrs, middle, lr)
+        ax.plot(lr, height, **style, label=f"{rule} {lr:.3g}", zorder=3)
 
 
 def _draw_each(
     ax: Any,
-    curves: list[Curve],
-    lines: list[NDArray[Any]],
+    curves: list[ReadCurve],
+    lines: list[Numbers],
     ends: list[float],
     labels: Sequence[str],
 ) -> None:
@@ -114,7 +107,7 @@ def _draw_each(
     from matplotlib import colormaps
 
     colors = colormaps["viridis"](np.linspace(0, 0.9, len(curves)))
-    for (lrs, _), line, end, label, color in zip(
+    for (lrs, _, _), line, end, label, color in zip(
         curves, lines, ends, labels, colors, strict=True
     ):
         known = np.isfinite(end)
@@ -125,21 +118,13 @@ def _draw_each(
             ax.plot(end, height, "o", color=color, ms=7, mec="white", zorder=3)
 
 
-def _max_lr(curve: Curve) -> float:
-    """Returns a curve's max_lr, infinite where nothing can be read."""
-    try:
-        return float(suggest_bounds(*curve)[1])
-    except ValueError:
-        return np.inf
-
-
-def _height(lrs: NDArray[Any], line: NDArray[Any], rate: float) -> float:
+def _height(lrs: Numbers, line: Numbers, rate: float) -> float:
     """Returns where a line is at a rate."""
     known = np.isfinite(line)
     return float(np.interp(np.log(rate), np.log(lrs[known]), line[known]))
 
 
-def _spread(lines: list[NDArray[Any]]) -> NDArray[Any]:
+def _spread(lines: list[Numbers]) -> Numbers:
     """Returns lowest, median and highest, where more than half of the lines are."""
     stack = np.array(lines)
     spread = np.full((3, stack.shape[1]), np.nan)
@@ -148,34 +133,21 @@ def _spread(lines: list[NDArray[Any]]) -> NDArray[Any]:
     return spread
 
 
-def _even(lrs: NDArray[Any]) -> bool:
+def _is_even(lrs: Numbers) -> bool:
     """Returns whether the rates are spaced linearly."""
     steps = np.diff(lrs)
-    return bool(np.ptp(steps) < 0.01 * steps.mean())
+    return steps.size > 0 and bool(np.ptp(steps) < 0.01 * steps.mean())
 
 
-def _limits(curves: list[Curve], ends: list[float]) -> tuple[float, float]:
+def _limits(curves: list[ReadCurve], ends: list[float]) -> tuple[float, float]:
     """Returns the losses to show: all up to max_lr, and a part of what rises."""
-    every = [losses[np.isfinite(losses)] for _, losses in curves]
+    every = [losses[np.isfinite(losses)] for _, losses, _ in curves]
     falling = [
         losses[(lrs <= end) & np.isfinite(losses)]
-        for (lrs, losses), end in zip(curves, ends, strict=True)
+        for (lrs, losses, _), end in zip(curves, ends, strict=True)
     ]
     lowest = np.concatenate([*every, [np.inf]]).min()
     if not np.isfinite(lowest):
         return 0.0, 1.0
     span = (np.quantile(np.concatenate(falling), 0.98) - lowest) or 1.0
     return lowest - 0.05 * span, lowest + 1.35 * span
-
-
-def _smooth(losses: NDArray[Any]) -> NDArray[Any]:
-    """Returns the line that the rules read: medians of five, means over a tenth."""
-    count = int(np.cumprod(np.isfinite(losses)).sum())
-    line = np.full(losses.size, np.nan)
-    index = np.arange(count)
-    first = np.clip(index - 2, 0, max(count - 5, 0))
-    near = np.minimum(first[:, None] + np.arange(5), count - 1)
-    sums = np.cumsum(np.append(0.0, np.median(losses[near], axis=1)))
-    reach = np.minimum(index, count - 1 - index).clip(0, max(1, count // 20))
-    line[:count] = (sums[index + reach + 1] - sums[index - reach]) / (2 * reach + 1)
-    return line

@@ -1,97 +1,90 @@
-"""What is read from one curve, or from several as medians."""
+"""What is read from each of a range test's curves, once, and from several together."""
 
-from collections.abc import Callable
-from typing import Any
+from collections import Counter
+from typing import NamedTuple
 
 import jax
 import numpy as np
+from jax.typing import ArrayLike
 from numpy.typing import NDArray
 
-from clr_core import suggest_bounds
-from clr_optax._core import refusal, reservations
+from clr_optax._core import Reading, Rule, reading
 
-Curve = tuple[NDArray[Any], NDArray[Any]]
+Numbers = NDArray[np.inexact]
 
 
-def curves_of(function: str, lrs: Any, losses: Any) -> list[Curve]:
-    """Returns each curve as its rates and losses, of arrays that may hold several."""
+class ReadCurve(NamedTuple):
+    """One curve as it was given, and all that is read from it."""
+
+    lrs: Numbers
+    losses: Numbers
+    read: Reading
+
+
+def read_curves(function: str, lrs: ArrayLike, losses: ArrayLike) -> list[ReadCurve]:
+    """Returns each curve of arrays that may hold several, read."""
     if any(isinstance(a, jax.core.Tracer) for a in (lrs, losses)):
         raise TypeError(
-            refusal(
-                function,
-                "values that are known",
-                "suggest_bounds works under jit and vmap",
-            )
+            f"{function} needs values that are known, "
+            "suggest_bounds works under jit and vmap."
         )
-    lrs, losses = _array(function, "lrs", lrs), _array(function, "losses", losses)
-    axes = range(1, losses.ndim + 1)
-    if lrs.ndim not in axes or losses.shape[-lrs.ndim :] != lrs.shape:
+    lrs, losses = np.asarray(lrs), np.asarray(losses)
+    own = losses.shape[losses.ndim - lrs.ndim :]
+    if not lrs.ndim or own != lrs.shape or not losses.size:
         raise ValueError(
-            refusal(
-                function,
-                "a rate for each loss",
-                got=f"lrs of shape {lrs.shape}, losses of shape {losses.shape}",
-            )
+            f"{function} needs one loss or more and a rate for each loss, got lrs of "
+            f"shape {lrs.shape}, losses of shape {losses.shape}."
         )
-    if not losses.size:
-        raise ValueError(refusal(function, "losses", got=f"shape {losses.shape}"))
-    lrs = np.broadcast_to(lrs, losses.shape).reshape(-1, losses.shape[-1])
-    return list(zip(lrs, losses.reshape(lrs.shape), strict=True))
+    rates = np.broadcast_to(lrs, losses.shape).reshape(-1, losses.shape[-1])
+    return [
+        ReadCurve(*row, jax.device_get(reading(function, *row, least=1)))
+        for row in zip(rates, losses.reshape(rates.shape), strict=True)
+    ]
 
 
-def _array(function: str, name: str, values: Any) -> NDArray[Any]:
-    """Returns the values as an array of numbers."""
-    try:
-        array = np.asarray(values)
-        if array.dtype != object:
-            return array
-        reason = "objects"
-    except (TypeError, ValueError, RuntimeError) as error:
-        reason = str(error)
-    got = f"{type(values).__name__}: {reason}"
-    raise TypeError(refusal(function, f"{name} as an array of numbers", got=got))
+def bounds(function: str, curves: list[ReadCurve]) -> tuple[float, float]:
+    """Returns base_lr and max_lr, of several curves the medians."""
+    reads = _readable(function, "suggest_bounds", curves)
+    base_lr, max_lr = np.median([read.bounds for read in reads], axis=0)
+    return float(base_lr), float(max_lr)
 
 
-def medians(
-    function: str, curves: list[Curve], read: Callable[..., Any]
-) -> list[float]:
-    """Returns the medians of what is read from each curve that can be read."""
-    if len(curves) == 1:
-        return list(map(float, np.ravel(read(*curves[0]))))
-    values, errors = [], []
-    for curve in curves:
-        try:
-            values.append(np.ravel(read(*curve)))
-        except ValueError as error:
-            errors.append(error)
-    if len(values) <= len(errors):
-        reason = str(errors[0]).rstrip(".")
-        raise ValueError(
-            refusal(
-                function,
-                "more than half of the curves to be readable",
-                f"the first says: {reason}",
-                got=f"{len(values)} of {len(curves)}",
-            )
+def rate(function: str, curves: list[ReadCurve], rule: Rule) -> float:
+    """Returns a rule's rate, of several curves the median."""
+    reads = _readable(function, "suggest_lr", curves)
+    return float(np.median([read.rates[rule] for read in reads]))
+
+
+def _readable(function: str, reader: str, curves: list[ReadCurve]) -> list[Reading]:
+    """Returns the readings of the curves that can be read, more than half of all.
+
+    Raises:
+        ValueError: there are not so many; it says what the reader, a function of
+            clr_core, says of the first of the others.
+    """
+    sound = [curve.read for curve in curves if curve.read.sound]
+    if 2 * len(sound) > len(curves):
+        return sound
+    reason = next(c.read.reason(reader) for c in curves if not c.read.sound)
+    if len(curves) > 1:
+        reason = (
+            f"{function} needs more than half of the curves to be readable, "
+            f"got {len(sound)} of {len(curves)}, the first says: {reason}"
         )
-    return list(map(float, np.median(values, axis=0)))
+    raise ValueError(reason)
 
 
-def doubts(curves: list[Curve]) -> tuple[str, ...]:
-    """Returns the reservations; of several curves, with how many each holds for."""
-    counts: dict[str, int] = {}
+def reservations(curves: list[ReadCurve]) -> tuple[str, ...]:
+    """Returns the reservations, of several curves with how many each holds for."""
+    several = len(curves) > 1
+    counts: Counter[str] = Counter()
     for curve in curves:
-        for text in _doubts(curve, "no bounds" if len(curves) > 1 else None):
-            counts[text] = counts.get(text, 0) + 1
-    if len(curves) == 1:
+        if curve.read.sound:
+            counts.update(curve.read.reservations())
+        elif several:
+            counts["no bounds"] += 1
+        else:
+            counts[f"no bounds: {curve.read.reason('suggest_bounds')}"] += 1
+    if not several:
         return tuple(counts)
     return tuple(f"{text} ({n} of {len(curves)})" for text, n in counts.items())
-
-
-def _doubts(curve: Curve, unread: str | None) -> tuple[str, ...]:
-    """Returns a curve's reservations, or why it cannot be read, or what is given."""
-    try:
-        suggest_bounds(*curve)
-    except ValueError as error:
-        return (unread or f"no bounds: {error}",)
-    return reservations(*curve)

@@ -1,46 +1,48 @@
 """The learning-rate range test: data in, curve out."""
 
-from collections.abc import Callable
+import functools
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 from jax.typing import ArrayLike
 
-from clr_optax._core import Spacing
 from clr_optax._range.args import (
-    check_factor,
-    check_kinds,
-    check_length,
-    check_params,
-    check_whole,
+    MOST_BATCHES,
+    Spacing,
+    arrays,
+    check_function,
+    check_key,
+    factor,
+    parameters,
+    rates,
+    whole,
 )
-from clr_optax._range.batches import arrays, source
+from clr_optax._range.batches import Stream, source
 from clr_optax._range.curve import RangeTest
-from clr_optax._range.devices import mesh_of, on_mesh
-from clr_optax._range.iterate import iterate
-from clr_optax._range.points import curve_of
-from clr_optax._range.rates import rates
-from clr_optax._range.start import Start, first_carry, keep
-from clr_optax._range.stream import Stream
-from clr_optax._range.training import Given, TrainingStep
-from clr_optax._range.words import needs
+from clr_optax._range.loop import iterate, made_on_mesh, mesh_of, on_mesh
+from clr_optax._range.step import Given, Point, Training, TrainingStep
+from clr_optax._range.stop import running_means
+from clr_optax._types import Batches, LossFn, Optimizer, PyTree
+
+_NAME = "lr_range_test"
 
 
 def lr_range_test(
-    loss_fn: Callable[..., Any],
-    params: Any,
-    batches: Any,
+    loss_fn: LossFn,
+    params: PyTree,
+    batches: Batches,
     *,
-    state: Any = None,
+    state: PyTree = None,
     min_lr: ArrayLike = 1e-6,
     max_lr: ArrayLike = 10.0,
     num_steps: int | np.integer[Any] = 100,
     spacing: Spacing = "exponential",
-    optimizer: Callable[[optax.Schedule], optax.GradientTransformation] = optax.sgd,
+    optimizer: Optimizer = optax.sgd,
     accumulate: int | np.integer[Any] = 1,
-    stop_factor: float | None = 4.0,
+    stop_factor: ArrayLike | None = 4.0,
     key: jax.Array | None = None,
     has_aux: bool = False,
 ) -> RangeTest:
@@ -156,36 +158,60 @@ def lr_range_test(
     References:
         Smith, 2015, https://arxiv.org/abs/1506.01186, section 3.3.
     """
-    check_kinds(loss_fn, optimizer, key, has_aux)
-    params, stateful = check_params(params), state is not None
-    state = arrays("state", state)
-    lrs = rates(min_lr, max_lr, num_steps, spacing)
-    accumulate = check_whole("accumulate", accumulate, 1)
+    check_function(_NAME, "loss_fn", loss_fn, "of params and batch")
+    check_function(
+        _NAME, "optimizer", optimizer, "of a schedule, optax.sgd and not optax.sgd(0.1)"
+    )
+    check_key(_NAME, key)
+    params = parameters(_NAME, params)
+    lrs = rates(_NAME, min_lr, max_lr, num_steps, spacing)
+    accumulate = whole(_NAME, "accumulate", accumulate, 1, MOST_BATCHES // lrs.size)
     length = lrs.size * accumulate
-    check_length(length)
-    batches = source(batches, length)
+    given = Given(lrs, factor(_NAME, stop_factor, lrs.dtype), key)
+    batches = source(_NAME, batches, length)
     stream = isinstance(batches, Stream)
+
+    training = Training(
+        _NAME,
+        loss_fn,
+        optimizer,
+        accumulate,
+        lrs.dtype,
+        stateful=state is not None,
+        has_aux=bool(has_aux),
+        stacked=not stream,
+    )
+    state = arrays(_NAME, "state", state)
     mesh = mesh_of((params, state, batches.first() if stream else batches))
-    given = Given(lrs, check_factor(stop_factor, lrs.dtype), key)
-    start = Start(optimizer, accumulate, lrs.dtype)
-    step = TrainingStep(loss_fn, start, stateful, has_aux, stacked=not stream)
-    carry = first_carry(start, params, state, mesh)
-    carry, points = iterate(step, carry, on_mesh(mesh, given), batches, length)
-    keep(start, carry)
-    if stream:
-        _check_enough(batches.taken, length, carry.stop.stopped)
-    return curve_of(lrs, points, accumulate)
+    carry = made_on_mesh(mesh, training, params, state)
 
-
-def _check_enough(taken: int, wanted: int, stopped: Any) -> None:
-    """Raises ValueError where an iterable was used up before the test had an end."""
-    if taken < wanted and not stopped:
+    step, given = TrainingStep(training), on_mesh(mesh, given)
+    carry, points = iterate(_NAME, step, carry, given, batches, length)
+    if stream and batches.taken < length and not carry.stop.stopped:
         raise ValueError(
-            needs(
-                f"{wanted} batches (num_steps times accumulate)",
-                "an iterable that can start again, such as a list, may be shorter"
-                if taken
-                else "the iterable is empty",
-                got=taken,
-            )
+            f"{_NAME} needs {length} batches (num_steps times accumulate), got "
+            f"{batches.taken}, only what can start again, as a list, may be shorter."
         )
+
+    with jax.debug_nans(False), jax.debug_infs(False):
+        return RangeTest(lrs, *_measured(points, accumulate))
+
+
+@functools.partial(jax.jit, static_argnums=1)
+def _measured(
+    points: Point, accumulate: int
+) -> tuple[jax.Array, jax.Array, jax.Array, PyTree]:
+    """Returns losses, smoothed, num_finite and aux, with NaN or zero after the stop."""
+    last = slice(accumulate - 1, None, accumulate)
+    losses, reached = points.loss[last], points.reached[last]
+
+    def blank(a: jax.Array) -> jax.Array:
+        nothing = jnp.nan if jnp.issubdtype(a.dtype, jnp.inexact) else 0
+        where = reached.reshape(-1, *(1,) * (a.ndim - 1))
+        return jnp.where(where, a, jnp.asarray(nothing, a.dtype))
+
+    aux = points.aux
+    if accumulate > 1:
+        aux = jax.tree.map(lambda a: a.reshape(-1, accumulate, *a.shape[1:]), aux)
+    aux = jax.tree.map(blank, aux)
+    return blank(losses), blank(running_means(losses)), reached.sum(), aux

@@ -12,11 +12,17 @@ from strict import no_promotion, only_finite
 
 from clr_core import suggest_bounds, suggest_lr
 from clr_core._doubts import DOUBTS
-from clr_core._reading import reservations
+from clr_core._reading import reading
 
 RULES = ("valley", "slide", "steep", "minimum", "smith")
 LRS = np.geomspace(1e-6, 10, 100)
 SMALLER, LARGER, STOPPED, FEW, NOISE = DOUBTS
+
+
+def reservations(lrs, losses):
+    """Returns what is said of the bounds of a curve, nothing where there are none."""
+    read = reading("reservations", lrs, losses)
+    return read.reservations() if read.sound else ()
 
 
 def curve(lrs=LRS, centre=-2.0, noise=0.0):

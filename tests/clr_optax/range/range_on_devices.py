@@ -43,9 +43,9 @@ def watch_carries():
     """A list that gets the first and the last carry of each range test."""
     carries, iterate = [], clr_optax._range.run.iterate
 
-    def watched(step, carry, *rest):
+    def watched(function, step, carry, *rest):
         before = jax.tree.map(lambda a: a.sharding, carry)
-        carry, points = iterate(step, carry, *rest)
+        carry, points = iterate(function, step, carry, *rest)
         carries.append((before, carry))
         return carry, points
 

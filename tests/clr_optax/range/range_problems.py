@@ -14,10 +14,6 @@ def regression(params, batch):
     return jnp.mean((jnp.tanh(x @ params["w"]) @ params["v"] - y) ** 2)
 
 
-def noisy(params, batch, key):
-    return regression(params, batch) + 0.1 * jax.random.uniform(key)
-
-
 def convolution(params, batch):
     x, y = batch
     x = x.reshape(-1, 1, 4, 2)

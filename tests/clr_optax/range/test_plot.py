@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from test_range_curve import RULES, curve, flat
 
-from clr_core._curve import clean
+from clr_core._clean import clean
 from clr_optax import RangeTest
 
 plt = pytest.importorskip("matplotlib.pyplot")
@@ -142,9 +142,12 @@ def test_it_draws_on_axes_that_are_given():
 
 def test_a_divergence_does_not_hide_the_fall():
     lrs, losses = curve(noise=0.0)
-    low, high = RangeTest(lrs, losses[:95] + [1e6] * 5).plot().get_ylim()
+    ax = RangeTest(lrs, losses[:95] + [1e6] * 5).plot()
+    low, high = ax.get_ylim()
     assert low < 1.3
     assert 3 < high < 5
+    line = ax.get_lines()[1].get_ydata()
+    assert high < line.max() <= 2 * high - low  # out of sight, and no farther
 
 
 @pytest.mark.parametrize("count", [0, 1, 9])
@@ -153,6 +156,12 @@ def test_a_curve_without_points_is_drawn_empty(count):
     ax = RangeTest(jnp.geomspace(1e-5, 1, 20), losses).plot()
     assert "no bounds" in ax.get_xlabel()
     ax.figure.canvas.draw()
+
+
+def test_a_single_point_is_drawn():
+    points, line = RangeTest([0.1], [2.0]).plot().get_lines()
+    np.testing.assert_allclose(points.get_xydata(), [[0.1, 2.0]])
+    np.testing.assert_allclose(line.get_xydata(), [[0.1, 2.0]])
 
 
 def test_without_matplotlib_it_says_what_to_install(monkeypatch):

@@ -40,8 +40,8 @@ def call(**changes):
             "loss_fn to be a function .*got loss_fn of type N",
         ),
         ({"loss_fn": Unhashable()}, TypeError, "hashable, .*wrap it: lambda"),
-        ({"optimizer": optax.sgd(0.1)}, TypeError, r"pass optax.sgd itself, not optax"),
-        ({"optimizer": "sgd"}, TypeError, "such as optax.sgd, got .*type str"),
+        ({"optimizer": optax.sgd(0.1)}, TypeError, r"optax.sgd and not optax.sgd.0.1."),
+        ({"optimizer": "sgd"}, TypeError, "optax.sgd and not .*got .*type str"),
         ({"optimizer": type}, TypeError, "to return an optax.*got type"),
         ({"optimizer": lambda lr: 3}, TypeError, "to return an optax.*got int"),
         (
@@ -54,7 +54,6 @@ def call(**changes):
             TypeError,
             r"\(2,\), .*use jax.vmap",
         ),
-        ({"has_aux": 1}, TypeError, "has_aux to be a bool, got has_aux=1"),
         ({"min_lr": "1e-3"}, TypeError, "one real number, got min_lr='1e-3'"),
         ({"min_lr": True}, TypeError, "one real number, got min_lr=True"),
         ({"max_lr": 1j}, TypeError, "one real number, got max_lr=1j"),
@@ -80,7 +79,11 @@ def call(**changes):
         ),
         ({"spacing": None}, TypeError, "spacing as text, .*spacing=None"),
         ({"params": {}}, ValueError, "needs an array in params, got none"),
-        ({"params": "w"}, TypeError, "pytree of arrays, but 'w' is a str"),
+        (
+            {"params": "w"},
+            TypeError,
+            "params to be a pytree of .* but 'w' is a str",
+        ),
         (
             {"params": np.ones(2, int)},
             TypeError,
@@ -89,21 +92,33 @@ def call(**changes):
         (
             {"params": np.ones(2, np.complex64)},
             TypeError,
-            "got complex64 at params, train the real and the imaginary part",
+            "got complex64 at params, .* both parts of what is complex",
         ),
-        ({"state": "a"}, TypeError, "state to be a pytree of arrays, but 'a' is a str"),
+        ({"state": "L"}, TypeError, "state to be a pytree of arrays, but 'L' is a str"),
         ({"accumulate": 0}, ValueError, "accumulate from 1 to .*got accumulate=0"),
         ({"accumulate": 2.0}, TypeError, "whole accumulate, got accumulate=2.0"),
         (
             {"num_steps": 10**6, "accumulate": 10**4},
             ValueError,
-            r"num_steps times accumulate less than 2\*\*31, got 10000000000",
+            "accumulate from 1 to 2147, got accumulate=10000",
         ),
-        ({"key": jax.numpy.zeros(5, "uint32")}, TypeError, "got uint32 of shape .5,."),
-        ({"stop_factor": "4"}, TypeError, "number as stop_factor, .*None stops at"),
+        (
+            {"key": jax.numpy.zeros(5, "uint32")},
+            TypeError,
+            "got uint32 of shape .5,.",
+        ),
+        (
+            {"stop_factor": "4"},
+            TypeError,
+            "stop_factor to be one real number",
+        ),
         ({"stop_factor": True}, TypeError, "got stop_factor=True"),
         ({"stop_factor": 1}, ValueError, "stop_factor above 1, .*got stop_factor=1"),
-        ({"stop_factor": np.nan}, ValueError, "finite stop_factor"),
+        (
+            {"stop_factor": np.nan},
+            ValueError,
+            "finite stop_factor above 1, .*None",
+        ),
         ({"batches": 3.0}, ValueError, r"one leading axis, .*got shapes \[\(\)\]"),
         ({"batches": np.ones((0, 2))}, ValueError, "one or more batches, got shapes"),
         ({"batches": (np.ones(2), np.ones(3))}, ValueError, r"\[\(2,\), \(3,\)\]"),
@@ -117,18 +132,24 @@ def test_errors_say_what_is_needed(changes, error, match):
 @pytest.mark.parametrize(
     ("loss", "match"),
     [
-        (lambda loss: 0.5, "a loss that is a JAX array, got float, compute it with"),
-        (lambda loss: np.float32(1), "got float32, compute it with jax.numpy"),
-        (lambda loss: None, "got NoneType, return the number itself"),
+        (
+            lambda loss: 0.5,
+            "of jax.numpy as loss, got float, such as the mean",
+        ),
+        (lambda loss: np.float32(1), "number of jax.numpy .*got float32, "),
+        (lambda loss: None, "got NoneType"),
         (
             lambda loss: loss[None],
-            r"one number as loss, got shape \(1,\), take its mean",
+            r"got float32\[1\], such as the mean of a smooth loss over the batch",
         ),
-        (lambda loss: loss.astype(int), "real numbers, got int32, use a smooth loss"),
-        (lambda loss: loss + 1j, "real numbers, got complex64, take its real part"),
+        (
+            lambda loss: loss.astype(int),
+            r"real number .*, got int32\[\], such as",
+        ),
+        (lambda loss: loss + 1j, r"one real number .*, got complex64\[\]"),
         (
             lambda loss: (loss, 1),
-            r"the loss alone, got \(array, int\), pass has_aux=True .*, state= for",
+            r"got \(float32\[\], int\), pass has_aux=True .*, state= for",
         ),
     ],
 )
@@ -138,9 +159,9 @@ def test_losses_that_are_none_are_told(loss, match):
 
 
 def test_an_aux_that_is_missing_is_told():
-    with pytest.raises(TypeError, match=r"loss_fn to return \(loss, aux\), got array"):
+    with pytest.raises(TypeError, match=r"return \(loss, aux\), got float32\[\]"):
         call(has_aux=True)
-    with pytest.raises(TypeError, match=r"return \(loss, \(state, aux\)\), got array"):
+    with pytest.raises(TypeError, match=r"\(loss, \(state, aux\)\), got float32\[\]"):
         call(has_aux=True, state=1, loss_fn=lambda params, state, batch: params.sum())
 
 

@@ -11,8 +11,7 @@ import pytest
 from range_problems import problem, regression
 
 from clr_optax import lr_range_test
-from clr_optax._range import iterate
-from clr_optax._range.iterate import MOST_AHEAD
+from clr_optax._range import loop
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(640, 8)).astype(np.float32)
@@ -77,7 +76,7 @@ def test_torchs_loaders_give_tensors():
     torch = pytest.importorskip("torch")
     data = torch.utils.data.TensorDataset(torch.tensor(X[:48]), torch.tensor(Y[:48]))
     same(torch.utils.data.DataLoader(data, batch_size=16))
-    with pytest.raises(ValueError, match=r"one number at batch\[1\], .*batch single"):
+    with pytest.raises(ValueError, match=r"got Tensor at batch\[1\], .*batch single"):
         lr_range_test(regression, PARAMS, data)
 
 
@@ -100,13 +99,13 @@ def test_no_batch_is_asked_for_after_the_stop_is_seen():
     loader = Loader(BATCHES * 100)
     test = lr_range_test(regression, PARAMS, loader, max_lr=1e6)
     assert test.num_finite < 95
-    assert loader.given <= test.num_finite + 2 + MOST_AHEAD
+    assert loader.given <= test.num_finite + 2 + 8
     assert loader.started == 1
 
 
-@pytest.mark.parametrize(("room", "most"), [(1, 2), (2**25, 1 + MOST_AHEAD)])
+@pytest.mark.parametrize(("room", "most"), [(1, 2), (2**25, 1 + 8)])
 def test_no_more_batches_are_held_than_there_is_room_for(room, most, monkeypatch):
-    monkeypatch.setattr(iterate, "MOST_BYTES", room)
+    monkeypatch.setattr(loop, "MOST_BYTES", room)
     references = []
 
     def batches():
@@ -173,7 +172,7 @@ def test_too_few_batches_do_not_matter_after_the_stop():
 
 
 def test_an_empty_list_is_no_loader():
-    with pytest.raises(ValueError, match="got 0, the iterable is empty"):
+    with pytest.raises(ValueError, match="got 0, only what can start again"):
         lr_range_test(regression, PARAMS, [])
 
 
@@ -223,8 +222,8 @@ def any_loss(params, batch):
     return jnp.sum(params**2) * sum(jnp.mean(leaf) for leaf in jax.tree.leaves(batch))
 
 
-ONE = r"stacked batches, of shapes \(num_batches, batch_size, ...\), got shapes .*"
-WAYS = "give one batch x as x.None., a data set as .*or another iterable of batches"
+ONE = r"cannot be taken for one batch or a data set, got arrays of shapes .*"
+WAYS = r"write list.zip.x, y.. if they are batches, x.None. if x is one, and cut a data"
 
 
 @pytest.mark.parametrize(
@@ -243,7 +242,10 @@ WAYS = "give one batch x as x.None., a data set as .*or another iterable of batc
         ([X, Y], r"alike but for their size, got .*\(640, 8\).*\(640,\).*into a tuple"),
         (list(BATCHES[0]), "into a tuple, and the tuples into a list"),
         ([{"x": X}, {"y": X}], "alike but for their size"),
-        (zip(X, Y, strict=True), r"one number at batch\[1\]"),
+        (
+            zip(X, Y, strict=True),
+            r"got float32 at batch\[1\], convert it",
+        ),
         ([(np.ones(5), np.ones(2))] * 9, r"got vectors of shapes \[\(5,\), \(2,\)\]"),
     ],
 )
@@ -271,13 +273,13 @@ def test_what_is_said_clearly_is_taken(batches):
 @pytest.mark.parametrize(
     ("batches", "match"),
     [
-        (lambda: BATCHES, "got batches of type function, call it to get its batches"),
+        (lambda: BATCHES, "got batches of type function, call a function to get"),
         (3 + 0j, "one leading axis"),
         ("abc", "got batches of type str"),
-        ({"x": iter(X)}, "got batches of type dict, give one batch"),
-        ([{"x": X, "name": "a"}], r"batches of arrays, got str at batch\['name'\]"),
-        ([{"x": np.array(["a", "b"])}], r"got dtype <U1 at batch\['x'\], leave it out"),
-        ([object()], r"got object at batch, convert each batch in a generator"),
+        ({"x": iter(X)}, "got batches of type dict, .* as a list of batches"),
+        ([{"x": X, "name": "a"}], r"axis over examples, got str at batch\['name'\]"),
+        ([{"x": np.array(["a", "b"])}], r"numpy.ndarray.* at path batch\['x'\]"),
+        ([object()], r"got object at batch, convert it or leave it out"),
     ],
 )
 def test_what_cannot_be_a_batch_is_named(batches, match):

@@ -8,6 +8,7 @@ from range_problems import problem, regression
 
 from clr_core import suggest_bounds, suggest_lr
 from clr_optax import RangeTest, lr_range_test
+from clr_optax._range import readings
 
 RULES = ["valley", "slide", "steep", "minimum", "smith"]
 
@@ -77,6 +78,18 @@ def test_reservations_of_several_are_counted():
     assert alone.startswith("max_lr: ")
     several = RangeTest(lrs, [losses, early, losses])
     assert several.reservations() == (f"{alone} (1 of 3)",)
+
+
+@pytest.mark.parametrize("show", [repr, RangeTest.plot, RangeTest.reservations])
+@pytest.mark.parametrize("several", [1, 5])
+def test_each_curve_is_read_once(show, several, monkeypatch):
+    read = []
+    reading = readings.reading
+    monkeypatch.setattr(
+        readings, "reading", lambda *a, **b: read.append(a) or reading(*a, **b)
+    )
+    show(RangeTest(curve()[0], [curve(seed)[1] for seed in range(several)]))
+    assert len(read) == several
 
 
 def test_errors_are_those_of_the_functions():

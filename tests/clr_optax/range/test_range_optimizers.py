@@ -95,17 +95,6 @@ def test_losses_are_those_of_a_loop_by_hand(name):
     assert test.losses[9] != test.losses[0]  # one batch, other params
 
 
-@pytest.mark.parametrize("name", ["sgd", "adamw", "schedule-free", "momo", "plateau"])
-def test_streams_and_stacked_batches_agree(name):
-    params, batches = problem()
-    rows = [jax.tree.map(lambda a, i=i: a[i], batches) for i in range(3)]
-    tests = [
-        lr_range_test(regression, params, given, optimizer=OPTIMIZERS[name], **LIMITS)
-        for given in (batches, rows)
-    ]
-    np.testing.assert_allclose(tests[0].losses, tests[1].losses, rtol=1e-5)
-
-
 def test_lookahead_is_tested_on_its_fast_params():
     params, batches = problem()
 
@@ -169,6 +158,7 @@ def test_params_of_mixed_precision_keep_it():
             accumulate=accumulate,
             **LIMITS,
         )
+        assert test.losses.dtype == jnp.float32
         assert test.num_finite == 12
     assert all(kind == {"w": "bfloat16", "v": "float32"} for kind in kinds)
 
@@ -197,7 +187,7 @@ def test_frozen_params_stay():
             lambda rate: optax.chain(optax.apply_every(4), optax.sgd(rate)),
             "pass accumulate=k",
         ),
-        (optax.MultiSteps(optax.sgd(0.1), 4), "pass accumulate=k"),
+        (optax.MultiSteps(optax.sgd(0.1), 4), "optimizer to be a function of"),
         (optax.lbfgs, "a line search chooses its own: leave it out"),
         (
             lambda rate: optax.chain(

@@ -154,9 +154,9 @@ def test_the_state_goes_through_every_batch(accumulate):
         np.testing.assert_array_equal(test.aux[name], expected)
 
 
-def test_the_key_comes_last():
+@pytest.mark.parametrize("key", [jax.random.key(1), jax.random.PRNGKey(1)])
+def test_the_key_comes_last(key):
     params, batches = problem()
-    key = jax.random.key(1)
 
     def loss_fn(params, state, batch, key):
         drawn = jax.random.uniform(key)
@@ -172,8 +172,8 @@ def test_the_key_comes_last():
 @pytest.mark.parametrize(
     ("returned", "match"),
     [
-        (lambda loss, state: loss, r"return \(loss, state\), got array"),
-        (lambda loss, state: (loss, state, 1), r"got \(array, dict, int\)"),
+        (lambda loss, state: loss, r"return \(loss, state\), got float32\[\]"),
+        (lambda loss, state: (loss, state, 1), r"got \(float32\[\], dict, int\)"),
         (lambda loss, state: (loss, {}), "the state with the structure that it was"),
         (
             lambda loss, state: (loss, {"n": state["n"] + 0.5}),
@@ -211,5 +211,5 @@ def test_what_is_not_trained_is_told_to_be_state():
         with pytest.raises(TypeError, match=r"at params\['other'\], .* as state="):
             lr_range_test(regression, params, batches)
     model = {"w": jnp.ones(3), "activation": jax.nn.relu}
-    with pytest.raises(TypeError, match=r"got functions in it, .*eqx.partition"):
+    with pytest.raises(TypeError, match=r"got .*, .*eqx.partition"):
         lr_range_test(regression, model, batches)

@@ -1,6 +1,4 @@
-"""The range test: its curve, its stop, its two ways to iterate, and what it refuses."""
-
-import functools
+"""The range test: its rates, its losses, its stop, and what it leaves as it was."""
 
 import jax
 import jax.numpy as jnp
@@ -9,34 +7,12 @@ import optax
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from range_problems import convolution, noisy, problem, quadratic, regression
+from range_problems import convolution, problem, quadratic, regression
 
 from clr_core import suggest_bounds, suggest_lr
 from clr_optax import lr_range_test
 
-MOMENTUM = functools.partial(optax.sgd, momentum=0.9)
-ADAMW_IN_STATE = optax.inject_hyperparams(optax.adamw)
 KEY = jax.random.key(0)
-
-
-def by_hand(params, batches, lrs):
-    """The losses of plain SGD with these rates, in a Python loop."""
-    losses, gradient = [], jax.jit(jax.value_and_grad(regression))
-    for i, lr in enumerate(lrs):
-        batch = jax.tree.map(lambda a, i=i: a[i % 3], batches)
-        loss, grads = gradient(params, batch)
-        losses.append(loss)
-        params = jax.tree.map(lambda p, g, lr=lr: p - lr * g, params, grads)
-    return np.array(losses)
-
-
-def test_losses_are_those_of_plain_training_at_rising_rates():
-    params, batches = problem()
-    test = lr_range_test(regression, params, batches, max_lr=0.3, num_steps=30)
-    expected = by_hand(params, batches, np.asarray(test.lrs))
-    np.testing.assert_allclose(test.losses, expected, rtol=1e-5)
-    assert test.num_finite == 30
-    assert test.aux is None
 
 
 @pytest.mark.parametrize("spacing", ["exponential", "linear"])
@@ -73,8 +49,7 @@ def test_smoothed_is_the_bias_corrected_mean():
 
 
 def test_the_stop_is_four_times_the_best():
-    params, batches = problem()
-    test = lr_range_test(regression, params, batches, max_lr=1e4)
+    test = lr_range_test(regression, *problem(), max_lr=1e4)
     count = int(test.num_finite)
     assert 10 < count < 100
     losses, smoothed = np.asarray(test.losses), np.asarray(test.smoothed)
@@ -84,9 +59,7 @@ def test_the_stop_is_four_times_the_best():
     limit = 4 * np.fmin.accumulate(smoothed)
     over = (smoothed > limit) & (losses > limit)
     over[1:] &= losses[:-1] > limit[1:]
-    assert over[:count].nonzero()[0].tolist() in ([count - 1], [])
-    if not over.any():
-        assert not np.isfinite(by_hand(params, batches, test.lrs[: count + 1])[-1])
+    assert over[:count].nonzero()[0].tolist() == [count - 1]
 
 
 def as_given(params, value):
@@ -106,12 +79,6 @@ def test_a_spike_does_not_stop_it_and_two_high_losses_do():
     assert series(spike).num_finite == 40
     assert series(two).num_finite == 22
     assert series(early).num_finite == 40  # nothing is decided in the first twentieth
-
-
-def test_negative_losses_go_on_until_they_rise():
-    falling = np.linspace(-1, -3, 40)
-    assert series(falling).num_finite == 40
-    assert series(np.where(np.arange(40) < 30, falling, 50)).num_finite == 32
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -179,35 +146,6 @@ def test_what_was_given_stays_as_it_was(donate, loss_fn):
     jax.tree.map(np.testing.assert_array_equal, (params, batches), before)
 
 
-@pytest.mark.parametrize(
-    "optimizer", [optax.sgd, MOMENTUM, optax.adamw, ADAMW_IN_STATE]
-)
-def test_optimizers_get_each_rate(optimizer):
-    params, batches = problem()
-    test = lr_range_test(
-        regression, params, batches, max_lr=0.1, num_steps=12, optimizer=optimizer
-    )
-    transformation = optimizer(lambda count: test.lrs[count])
-    state, losses = transformation.init(params), []
-    for i in range(12):
-        batch = jax.tree.map(lambda a, i=i: a[i % 3], batches)
-        loss, grads = jax.value_and_grad(regression)(params, batch)
-        updates, state = transformation.update(grads, state, params)
-        params = optax.apply_updates(params, updates)
-        losses.append(loss)
-    np.testing.assert_allclose(test.losses, losses, rtol=1e-5)
-
-
-@pytest.mark.parametrize("key", [KEY, jax.random.PRNGKey(0)])
-def test_a_loss_with_a_key_gets_a_new_one_each_step(key):
-    params, batches = problem()
-    lows = {"min_lr": 1e-20, "max_lr": 1e-19, "num_steps": 12}
-    noise = lr_range_test(noisy, params, batches, key=key, **lows).losses
-    noise -= lr_range_test(regression, params, batches, **lows).losses
-    expected = [0.1 * jax.random.uniform(jax.random.fold_in(key, i)) for i in range(12)]
-    np.testing.assert_allclose(noise, expected, atol=1e-6)
-
-
 def test_aux_is_stacked_and_blank_after_the_stop():
     def loss_fn(params, value):
         return value[0] + 0 * params, {"value": 2 * value[0], "whole": jnp.int32(7)}
@@ -216,25 +154,6 @@ def test_aux_is_stacked_and_blank_after_the_stop():
     test = lr_range_test(loss_fn, jnp.float32(0), values, num_steps=20, has_aux=True)
     assert test.aux["whole"].tolist() == [7] * 12 + [0] * 8
     np.testing.assert_array_equal(test.aux["value"], 2 * test.losses)
-
-
-def test_bfloat16_params_are_tested():
-    params, batches = problem(dtype=jnp.bfloat16)
-    test = lr_range_test(regression, params, batches, max_lr=0.1)
-    assert test.losses.dtype == jnp.float32
-    assert test.num_finite == 100
-
-
-def test_nnx_state_is_tested():
-    nnx = pytest.importorskip("flax.nnx")
-    graph, state = nnx.split(nnx.Linear(8, 1, rngs=nnx.Rngs(0)))
-    _, (x, y) = problem()
-
-    def loss_fn(state, batch):
-        return jnp.mean((nnx.merge(graph, state)(batch[0])[:, 0] - batch[1]) ** 2)
-
-    test = lr_range_test(loss_fn, state, (x, y), max_lr=0.1)
-    assert test.losses[-1] < test.losses[0]
 
 
 @pytest.mark.parametrize("loss_fn", [regression, convolution])
@@ -259,19 +178,3 @@ def test_eight_seeds_under_vmap_are_eight_tests(loss_fn):
     single = run(keys[3], orders[3])
     assert mapped.num_finite[3] == single.num_finite
     np.testing.assert_allclose(mapped.losses[3][:25], single.losses[:25], rtol=1e-4)
-
-
-@pytest.mark.parametrize("loss_fn", [regression, convolution])
-def test_it_compiles_into_a_callers_program(loss_fn):
-    params, batches = problem(wide=(16,) if loss_fn is convolution else (8, 6))
-
-    @jax.jit
-    def read(params, max_lr):
-        test = lr_range_test(loss_fn, params, batches, max_lr=max_lr, num_steps=20)
-        return test.lrs, test.losses
-
-    lrs, losses = read(params, 0.1)
-    eager = lr_range_test(loss_fn, params, batches, max_lr=0.1, num_steps=20)
-    np.testing.assert_allclose(lrs, eager.lrs, rtol=2e-6)
-    assert lrs[-1] == eager.lrs[-1]
-    np.testing.assert_allclose(losses, eager.losses, rtol=1e-4)

@@ -1,17 +1,19 @@
-"""A range test's curve, cleaned of noise and spikes, and what is known about it."""
+"""A range test's curve without noise and spikes, and what decides about it."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from numpy.typing import NDArray
 
 BAND = 0.1
 SMALLEST = 1e-30  # rate
 TINY = 1e-30  # divisor
 
 
-class Curve(NamedTuple):
-    """A curve cleaned: heights are 1 where it starts, 0 at its lowest point.
+class CleanCurve(NamedTuple):
+    """A curve without noise and spikes: 1 high where it starts, 0 at its lowest.
 
     Attributes:
         lrs: the rates.
@@ -39,9 +41,7 @@ class Facts(NamedTuple):
     """What decides whether a curve can be read; losses are in their own unit.
 
     Attributes:
-        lrs: the rates.
         ordered: for each rate, whether it may stand where it stands.
-        points: how many losses there are before the first that is not finite.
         start: the loss where the curve starts.
         first: the middle one of the first five losses.
         fall: how far it falls, from its start or its first tenth, whichever is higher.
@@ -50,9 +50,7 @@ class Facts(NamedTuple):
         chance: the largest fall that noise alone may give.
     """
 
-    lrs: jax.Array
     ordered: jax.Array
-    points: jax.Array
     start: jax.Array
     first: jax.Array
     fall: jax.Array
@@ -61,7 +59,7 @@ class Facts(NamedTuple):
     chance: jax.Array
 
 
-def clean(lrs: jax.Array, losses: jax.Array) -> tuple[Curve, Facts]:
+def clean(lrs: jax.Array, losses: jax.Array) -> tuple[CleanCurve, Facts]:
     """Returns the curve and the facts.
 
     The start is the lower quartile of the smoothed losses at the first fifth of the
@@ -84,17 +82,16 @@ def clean(lrs: jax.Array, losses: jax.Array) -> tuple[Curve, Facts]:
     span = jnp.where(middle > floor, middle - floor, 1)
 
     rough = jnp.where(inside, ((median - floor) / span).clip(0, 2), 0)
-    half = jnp.minimum(index, points - 1 - index).clip(0, reach)
-    smooth = _means(rough, index - half, index + half + 1)
+    smooth = _smooth(rough, points, reach)
     low = jnp.where(inside, smooth, jnp.inf).min()
     top = jnp.nanquantile(jnp.where(index < early, smooth, jnp.nan), 0.25)
     start = floor + top * span
     height = (smooth - low) / jnp.maximum(top - low, BAND)
     height = jnp.where(inside, height, 2)
     lowest = height.argmin()
-    curve = Curve(lrs, raw, median, height, points, lowest, reach, start)
+    curve = CleanCurve(lrs, raw, median, height, points, lowest, reach, start)
 
-    full = inside & (half == reach)
+    full = (index >= reach) & (index < points - reach)
     fall = jnp.maximum(top, smooth[reach]) - jnp.where(full, smooth, jnp.inf).min()
     fall *= span
     rise = median[jnp.maximum(points - 1, 0)] - start
@@ -103,7 +100,27 @@ def clean(lrs: jax.Array, losses: jax.Array) -> tuple[Curve, Facts]:
     order = jnp.concatenate([jnp.ones(1, bool), lrs[1:] > lrs[:-1]])
     order &= (lrs >= SMALLEST) & jnp.isfinite(lrs)
     facts = (4 * fact for fact in (start, median[0], fall, rise, noise, chance))
-    return curve, Facts(lrs, order, points, *facts)
+    return curve, Facts(order, *facts)
+
+
+def line(curve: CleanCurve, most: float) -> NDArray[np.float64]:
+    """Returns the smoothed losses in their own unit, NaN behind the last point.
+
+    They are means of medians as the heights are, but of medians of which none is above
+    the most that is given. NumPy computes them, which compiles nothing.
+    """
+    count = int(curve.points)
+    medians = 4 * np.asarray(curve.median, np.float64)[:count]
+    smooth = np.full(curve.lrs.size, np.nan)
+    smooth[:count] = _smooth(np.minimum(medians, most), count, int(curve.reach), np)
+    return smooth
+
+
+def _smooth(values: Any, points: Any, reach: Any, xp: Any = jnp) -> Any:
+    """Returns means over twice the reach, over less towards both ends of the points."""
+    index = xp.arange(values.size)
+    half = xp.minimum(index, points - 1 - index).clip(0, reach)
+    return _means(values, index - half, index + half + 1, xp)
 
 
 def _noise(raw: jax.Array, reach: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -143,8 +160,8 @@ def _spread(values: jax.Array, size: jax.Array) -> jax.Array:
     return jnp.nanmedian(bend) / (0.6745 * 6**0.5)
 
 
-def _means(values: jax.Array, begin: jax.Array, end: jax.Array) -> jax.Array:
+def _means(values: Any, begin: Any, end: Any, xp: Any = jnp) -> Any:
     """Returns the mean of values[begin:end] for each begin and end."""
-    sums = jnp.concatenate([jnp.zeros(1, values.dtype), jnp.cumsum(values)])
+    sums = xp.concatenate([xp.zeros(1, values.dtype), xp.cumsum(values)])
     begin, end = begin.clip(0, values.size), end.clip(0, values.size)
-    return (sums[end] - sums[begin]) / jnp.maximum(end - begin, 1).astype(values.dtype)
+    return (sums[end] - sums[begin]) / xp.maximum(end - begin, 1).astype(values.dtype)
