@@ -6,7 +6,6 @@ from clr_core._numbers import is_single as is_single
 from clr_core._rate import ScaleFn as ScaleFn
 from clr_core._reading import Reading as Reading
 from clr_core._reading import reading as reading
-from clr_core._reading import reservations as reservations
 from clr_core._words import Anneal as Anneal
 from clr_core._words import Mode as Mode
 from clr_core._words import Rule as Rule
