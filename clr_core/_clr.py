@@ -1,13 +1,9 @@
 """The cyclical learning rate: one pure function of the step."""
 
-from collections.abc import Callable
-
 from jax import Array
 from jax.typing import ArrayLike
 
-from clr_core._numbers import float_type, whole_counts
-from clr_core._rate import rate_of, unscaled
-from clr_core._triangle import blend
+from clr_core._rate import ScaleFn, rate_of_mode, rate_of_scale_fn
 from clr_core._words import Anneal, Mode, ScaleMode, check_word
 
 
@@ -20,7 +16,7 @@ def clr(
     step_size_down: ArrayLike | None = None,
     mode: Mode = "triangular",
     gamma: ArrayLike = 1.0,
-    scale_fn: Callable[[Array], ArrayLike] | None = None,
+    scale_fn: ScaleFn | None = None,
     scale_mode: ScaleMode = "cycle",
     anneal: Anneal = "linear",
 ) -> Array:
@@ -155,14 +151,12 @@ def clr(
         https://arxiv.org/abs/1506.01186
     """
     check_word("clr", "anneal", anneal, Anneal)
-    counts = step, step_size, step_size_down
-    rate: Array
     if scale_fn is None:
         check_word("clr", "mode", mode, Mode)
-        rate = rate_of(*counts, base_lr, max_lr, gamma, mode, anneal)
-    else:
-        check_word("clr", "scale_mode", scale_mode, ScaleMode)
-        kind = float_type(*counts, base_lr, max_lr)
-        part, upper, count = unscaled(*whole_counts(*counts), scale_mode, anneal, kind)
-        rate = blend(base_lr, max_lr, part, upper, scale_fn(count))
-    return rate
+        return rate_of_mode(
+            step, step_size, step_size_down, base_lr, max_lr, gamma, mode, anneal
+        )
+    check_word("clr", "scale_mode", scale_mode, ScaleMode)
+    return rate_of_scale_fn(
+        step, step_size, step_size_down, base_lr, max_lr, scale_fn, scale_mode, anneal
+    )

@@ -1,16 +1,19 @@
-"""What is known of the numbers of a call: whole, wide, or yet to come."""
+"""The numbers of a call, as given: which type they ask for, and whether they fit."""
 
 import math
-from typing import Any
+from typing import Any, TypeGuard
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.typing import ArrayLike
+from numpy.typing import NDArray
 
-from clr_core._words import refusal
+from clr_core._words import short_repr
 
 Float = type[np.float32] | type[np.float64]
+_WIDER = "jax.config.update('jax_enable_x64', True) allows more"
 
 
 def integer_type() -> np.dtype[Any]:
@@ -29,15 +32,17 @@ def float_type(*numbers: object) -> Float:
     return np.float32
 
 
-def is_single(value: object) -> bool:
+def is_single(value: object) -> TypeGuard[np.generic | NDArray[Any] | Array]:
     """Returns whether a value is one number of NumPy's or JAX's, and known."""
     if isinstance(value, jax.core.Tracer):
         return False
     return isinstance(value, np.generic | np.ndarray | Array) and value.ndim == 0
 
 
-def whole_counts(step: Any, step_size: Any, step_size_down: Any) -> tuple[Any, ...]:
-    """Returns the three, known whole numbers as Python integers.
+def whole_counts(
+    step: ArrayLike, step_size: ArrayLike, step_size_down: ArrayLike | None
+) -> tuple[ArrayLike, ArrayLike, ArrayLike | None]:
+    """Returns the three, those that are whole and known as Python integers.
 
     Raises:
         OverflowError: an integer does not fit the type of JAX's.
@@ -48,26 +53,20 @@ def whole_counts(step: Any, step_size: Any, step_size_down: Any) -> tuple[Any, .
     return _whole("step", step), _whole("step_size", step_size), down
 
 
-def _whole(name: str, value: Any) -> Any:
-    """Returns a known whole number as a Python int, any other value as it is."""
+def _whole(name: str, value: ArrayLike) -> ArrayLike:
+    """Returns a number that is whole and known as an int, any other value as it is."""
     if type(value) is int and abs(value) < 2**31:
         return value
     if isinstance(value, Array) and value.dtype.kind in "iu":
         return value
     kind = integer_type()
-    number = value.item() if is_single(value) else value
+    number: Any = value.item() if is_single(value) else value
     if isinstance(number, float) and number.is_integer() and _fits(int(number), kind):
         return int(number)
     if not _fits(number, kind):
+        hint = "" if kind == np.int64 else f", {_WIDER}"
         raise OverflowError(
-            refusal(
-                "clr",
-                f"{name} that fits {kind}",
-                "jax.config.update('jax_enable_x64', True) allows more"
-                if kind == np.int32
-                else "",
-                **{name: value},
-            )
+            f"clr needs {name} that fits {kind}, got {name}={short_repr(value)}{hint}."
         )
     return number if type(number) is int else value
 
@@ -84,15 +83,16 @@ def _fits(number: Any, kind: np.dtype[Any]) -> bool:
     return bool(np.iinfo(kind).min <= least and most <= np.iinfo(kind).max)
 
 
-def logarithm(gamma: Any) -> Any:
-    """Returns the logarithm, taken with 53 bits where the number is at hand."""
+def logarithm(gamma: Any) -> ArrayLike:
+    """Returns the logarithm, taken with 53 bits unless JAX holds the number."""
     if isinstance(gamma, np.ndarray | np.generic):
-        exact = np.log(gamma.astype(np.float64))
+        exact: NDArray[np.float64] = np.log(gamma.astype(np.float64))
         return exact if gamma.dtype == np.float64 else exact.astype(np.float32)
     if isinstance(gamma, Array):
-        return _log_of_array(gamma)
+        traced: Array = _log_of_array(gamma)
+        return traced
     if gamma <= 0:
-        raise ValueError(refusal("clr", "gamma above 0", gamma=gamma))
+        raise ValueError(f"clr needs gamma above 0, got gamma={gamma!r}.")
     return math.log(gamma)
 
 

@@ -1,8 +1,9 @@
-"""The rate as compiled functions, whatever its numbers are."""
+"""The rate, by compiled functions that numbers of every kind go through."""
 
 import contextlib
 import functools
 import struct
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -15,17 +16,18 @@ from numpy.typing import NDArray
 from clr_core._numbers import Float, float_type, logarithm, whole_counts
 from clr_core._triangle import blend, power_of_half, triangle
 
+ScaleFn = Callable[[Array], ArrayLike]
 _PYTHON = frozenset({int, float, type(None)})
 _PACKED = struct.Struct("3i3f")
 
 
-def rate_of(
-    step: Any,
-    step_size: Any,
-    step_size_down: Any,
-    base_lr: Any,
-    max_lr: Any,
-    gamma: Any,
+def rate_of_mode(
+    step: ArrayLike,
+    step_size: ArrayLike,
+    step_size_down: ArrayLike | None,
+    base_lr: ArrayLike,
+    max_lr: ArrayLike,
+    gamma: ArrayLike,
     mode: str,
     anneal: str,
 ) -> Array:
@@ -88,10 +90,28 @@ def _rate(
     return rate
 
 
+def rate_of_scale_fn(
+    step: ArrayLike,
+    step_size: ArrayLike,
+    step_size_down: ArrayLike | None,
+    base_lr: ArrayLike,
+    max_lr: ArrayLike,
+    scale_fn: ScaleFn,
+    scale_mode: str,
+    anneal: str,
+) -> Array:
+    """Returns the rate of a scale_fn, which runs as it is: eagerly in an eager call."""
+    counts = step, step_size, step_size_down
+    kind = float_type(*counts, base_lr, max_lr)
+    part, upper, count = _unscaled(*whole_counts(*counts), scale_mode, anneal, kind)
+    rate: Array = blend(base_lr, max_lr, part, upper, scale_fn(count))
+    return rate
+
+
 @functools.partial(
     jax.jit, static_argnames=("scale_mode", "anneal", "kind"), inline=True
 )
-def unscaled(
+def _unscaled(
     step: ArrayLike,
     up: ArrayLike,
     down: ArrayLike | None,

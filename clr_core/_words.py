@@ -1,4 +1,4 @@
-"""The words that arguments may be, and how both packages refuse the rest."""
+"""The words that an argument may be, and how an error shows what it was instead."""
 
 import difflib
 import reprlib
@@ -18,36 +18,18 @@ def short_repr(value: object) -> str:
     return _SHORT.repr(value)
 
 
-def refusal(
-    function: str, rule: str, hint: str = "", /, *, got: Any = None, **values: Any
-) -> str:
-    """Returns the text "function needs rule, got name=value, hint.".
-
-    What is got may be said in words instead of by name and value.
-    """
-    named = ", ".join(f"{name}={short_repr(x)}" for name, x in values.items())
-    shown = named if got is None else str(got)
-    parts = (f"{function} needs {rule}", shown and f"got {shown}", hint)
-    text = ", ".join(part for part in parts if part)
-    return text if text.endswith("?") else f"{text}."
-
-
 def check_word(function: str, name: str, value: object, words: Any) -> None:
     """Raises TypeError for what is no text, ValueError for what is not in a Literal."""
-    known = words.__args__
+    legal = words.__args__
     if not isinstance(value, str):
         raise TypeError(
-            refusal(
-                function, f"{name} as text", f"such as {known[0]!r}", **{name: value}
-            )
+            f"{function} needs {name} as text, got {name}={short_repr(value)}, "
+            f"such as {legal[0]!r}."
         )
-    if value not in known:
-        near = difflib.get_close_matches(value, known, n=1)
+    if value not in legal:
+        near = difflib.get_close_matches(value, legal, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else "see help for what each does."
         raise ValueError(
-            refusal(
-                function,
-                f"{name} {' or '.join(map(repr, known))}",
-                f"did you mean {near[0]!r}?" if near else "see help for what each does",
-                **{name: value},
-            )
+            f"{function} needs {name} {' or '.join(map(repr, legal))}, "
+            f"got {name}={short_repr(value)}, {hint}"
         )

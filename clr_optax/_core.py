@@ -3,6 +3,7 @@
 from clr_core._clean import SMALLEST as SMALLEST
 from clr_core._numbers import float_type as float_type
 from clr_core._numbers import is_single as is_single
+from clr_core._rate import ScaleFn as ScaleFn
 from clr_core._reading import Reading as Reading
 from clr_core._reading import reading as reading
 from clr_core._words import Anneal as Anneal
@@ -10,5 +11,4 @@ from clr_core._words import Mode as Mode
 from clr_core._words import Rule as Rule
 from clr_core._words import ScaleMode as ScaleMode
 from clr_core._words import check_word as check_word
-from clr_core._words import refusal as refusal
 from clr_core._words import short_repr as short_repr

@@ -1,12 +1,12 @@
 """Cyclical schedules for Optax, as values."""
 
-from collections.abc import Callable
+import functools
 
-from jax import Array
 from jax.typing import ArrayLike
 
-from clr_optax import _check
-from clr_optax._core import Anneal, Mode, ScaleMode
+from clr_core import clr
+from clr_optax._arguments import bounds, cycle_arguments
+from clr_optax._core import Anneal, Mode, ScaleFn, ScaleMode
 from clr_optax._value import CyclicalSchedule
 
 
@@ -18,7 +18,7 @@ def clr_schedule(
     step_size_down: ArrayLike | None = None,
     mode: Mode = "triangular",
     gamma: ArrayLike = 1.0,
-    scale_fn: Callable[[Array], ArrayLike] | str | None = None,
+    scale_fn: ScaleFn | str | None = None,
     scale_mode: ScaleMode = "cycle",
     anneal: Anneal = "linear",
 ) -> CyclicalSchedule:
@@ -42,15 +42,14 @@ def clr_schedule(
     * ``repr`` prints the call that builds it again.
     * ``schedule.config()`` is that call's arguments as a dictionary of JSON types:
       what to store as JSON or YAML, or to write in a config of Hydra.
-    * It can be pickled if its ``scale_fn`` can be imported by name; cloudpickle and
-      dill store any function.
+    * It can be pickled if its ``scale_fn`` can; cloudpickle and dill store any.
 
     Args:
         base_lr: the rate at the ends of a cycle, 0 or more.
         max_lr: the rate at the middle of a cycle, ``base_lr`` or more. For a value that
             starts high and dips, see ``momentum_schedule``.
-        step_size: the number of updates in HALF a cycle, the rising half: 1 or more,
-            and a whole cycle less than 2**31. The papers advise 2 to 10 epochs' worth.
+        step_size: the number of updates in HALF a cycle, the rising half: a whole
+            number from 1 to 2**31 - 1. The papers advise 2 to 10 epochs' worth.
         step_size_down: those in the falling half; default ``step_size``.
         mode: how the amplitude changes. ``"triangular"``, the default, keeps it,
             ``"triangular2"`` halves it after every cycle, ``"exp_range"`` multiplies it
@@ -58,7 +57,8 @@ def clr_schedule(
         gamma: the factor of ``"exp_range"``, in (0, 1]; default 1.
         scale_fn: takes the place of ``mode``: maps the cycle (from 1) or the step to a
             factor of the amplitude, in ``jax.numpy``. It is given whole numbers as
-            floats, exact up to 2**24. As text, ``"module:name"``.
+            floats, exact up to 2**24. As text, ``"module:name"``, it is imported: build
+            a schedule only from a configuration that you trust.
         scale_mode: what ``scale_fn`` is given: ``"cycle"``, the default, or
             ``"iterations"``, the step.
         anneal: ``"linear"``, the default, or ``"cosine"``: each half rises and falls as
@@ -105,20 +105,13 @@ def clr_schedule(
         https://arxiv.org/abs/1506.01186
     """
     function = "clr_schedule"
-    ends = _check.ends(
-        function,
-        limit=3.4e38,
-        below="optimizers turn the sign",
-        above="float32 ends there",
-        swapped="swap them; what starts high and dips is a momentum_schedule",
-        base_lr=base_lr,
-        max_lr=max_lr,
+    low, high = bounds(function, "lr", base_lr, max_lr)
+    cycle = cycle_arguments(
+        function, step_size, step_size_down, mode, gamma, scale_fn, scale_mode, anneal
     )
-    halves = _check.halves(function, step_size, step_size_down)
-    modes = _check.mode_arguments(function, mode, gamma, scale_fn, scale_mode, anneal)
-    return CyclicalSchedule(
-        clr_schedule, "base_lr", "max_lr", **ends, **halves, **modes
-    )
+    arguments = {"base_lr": low, "max_lr": high, **cycle}
+    rate = functools.partial(clr, base_lr=low, max_lr=high, **cycle)
+    return CyclicalSchedule(clr_schedule, arguments, rate)
 
 
 def momentum_schedule(
@@ -129,7 +122,7 @@ def momentum_schedule(
     step_size_down: ArrayLike | None = None,
     mode: Mode = "triangular",
     gamma: ArrayLike = 1.0,
-    scale_fn: Callable[[Array], ArrayLike] | str | None = None,
+    scale_fn: ScaleFn | str | None = None,
     scale_mode: ScaleMode = "cycle",
     anneal: Anneal = "linear",
 ) -> CyclicalSchedule:
@@ -184,17 +177,15 @@ def momentum_schedule(
         Part 1", 2018, https://arxiv.org/abs/1803.09820
     """
     function = "momentum_schedule"
-    ends = _check.ends(
-        function,
-        limit=1,
-        below="0 is none",
-        above="at 1 no gradient is ever forgotten",
-        swapped="swap them",
-        base_momentum=base_momentum,
-        max_momentum=max_momentum,
+    low, high = bounds(function, "momentum", base_momentum, max_momentum)
+    if isinstance(high, float) and high >= 1:
+        raise ValueError(
+            f"{function} needs max_momentum < 1, got max_momentum={high}, "
+            "at 1 no gradient is ever forgotten."
+        )
+    cycle = cycle_arguments(
+        function, step_size, step_size_down, mode, gamma, scale_fn, scale_mode, anneal
     )
-    halves = _check.halves(function, step_size, step_size_down)
-    modes = _check.mode_arguments(function, mode, gamma, scale_fn, scale_mode, anneal)
-    return CyclicalSchedule(
-        momentum_schedule, "max_momentum", "base_momentum", **ends, **halves, **modes
-    )
+    arguments = {"base_momentum": low, "max_momentum": high, **cycle}
+    momentum = functools.partial(clr, base_lr=high, max_lr=low, **cycle)
+    return CyclicalSchedule(momentum_schedule, arguments, momentum)

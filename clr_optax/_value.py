@@ -1,21 +1,15 @@
 """A cyclical schedule as a value: called, compared, printed, stored."""
 
-import functools
 import inspect
-import pickle
-import sys
+import pkgutil
 from collections.abc import Callable
-from types import FrameType
 from typing import Any, NoReturn
 
 import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
-from clr_core import clr
-from clr_optax._core import refusal
-from clr_optax._names import name_of
-from clr_optax._number import is_array
+from clr_optax._core import ScaleFn, short_repr
 
 
 class CyclicalSchedule:
@@ -36,21 +30,16 @@ class CyclicalSchedule:
     def __init__(
         self,
         factory: Callable[..., "CyclicalSchedule"],
-        start: str,
-        middle: str,
-        **arguments: Any,
+        arguments: dict[str, Any],
+        value: Callable[[ArrayLike], Array],
     ) -> None:
         """Keeps what a factory has checked.
 
         Args:
-            factory: the function that is called to build it again.
-            start: the name of the argument that holds the value at a cycle's ends.
-            middle: the name of that which holds the value at its middle.
-            **arguments: the factory's arguments, in its order.
+            factory: the function that builds it, here or from its config.
+            arguments: all arguments of that function, by name.
+            value: what the schedule is at a count.
         """
-        shape = dict(arguments)
-        ends = {"base_lr": shape.pop(start), "max_lr": shape.pop(middle)}
-        value = functools.partial(clr, **ends, **shape)
         vars(self).update(factory=factory, _arguments=arguments, _value=value)
 
     def __call__(self, count: ArrayLike) -> Array:
@@ -68,20 +57,17 @@ class CyclicalSchedule:
             TypeError: a number is an array or asks for float64, or ``scale_fn``
                 cannot be imported.
         """
-        arguments, scale_fn = dict(self._arguments), self._arguments["scale_fn"]
-        for name, value in arguments.items():
-            if _is_numpy(value):
+        config = dict(self._arguments)
+        for name, value in config.items():
+            if isinstance(value, np.float64 | np.ndarray | Array):
                 raise TypeError(
-                    refusal(
-                        "CyclicalSchedule.config",
-                        f"{name} as a Python number",
-                        "build the schedule with float or int",
-                        **{name: value},
-                    )
+                    f"CyclicalSchedule.config needs {name} as a Python number, "
+                    f"got {name}={short_repr(value)}, "
+                    "build the schedule with float or int."
                 )
-        if scale_fn is not None:
-            arguments["scale_fn"] = name_of(self.factory.__name__, scale_fn)
-        return arguments
+        if config["scale_fn"] is not None:
+            config["scale_fn"] = _name_of(self.factory.__name__, config["scale_fn"])
+        return config
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, CyclicalSchedule):
@@ -89,23 +75,17 @@ class CyclicalSchedule:
         return self._key() == other._key()
 
     def __hash__(self) -> int:
-        return hash(self._key())
+        return hash(frozenset(self._key().items()))
 
     def __repr__(self) -> str:
-        defaults = inspect.signature(self.factory).parameters
-        shown = ", ".join(
-            f"{name}={getattr(value, '__qualname__', repr(value))}"
-            for name, value in self._arguments.items()
-            if _is_numpy(value) or value != defaults[name].default
-        )
-        return f"{self.factory.__name__}({shown})"
+        parts = []
+        for name, parameter in inspect.signature(self.factory).parameters.items():
+            value, default = self._arguments[name], parameter.default
+            if (type(value), value) != (type(default), default):
+                parts.append(f"{name}={getattr(value, '__qualname__', repr(value))}")
+        return f"{self.factory.__name__}({', '.join(parts)})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Returns how to build it again, unless pickle could not store scale_fn."""
-        scale_fn = self._arguments["scale_fn"]
-        unnamed = "<" in getattr(scale_fn, "__qualname__", "")
-        if unnamed and not _stores_functions(sys._getframe(1)):
-            name_of(self.factory.__name__, scale_fn)
         return from_config, (self.factory, self._arguments)
 
     def __copy__(self) -> "CyclicalSchedule":
@@ -117,41 +97,38 @@ class CyclicalSchedule:
     def __setattr__(self, name: str, value: object = None) -> NoReturn:
         function = self.factory.__name__
         raise AttributeError(
-            refusal(
-                function,
-                f"a new call for another {name}",
-                f"such as {function}(**schedule.config() | {{...}})",
-            )
+            f"{function} needs a new call for another {name}, "
+            f"such as {function}(**schedule.config() | {{...}})."
         )
 
     __delattr__ = __setattr__
 
-    def _key(self) -> tuple[Any, ...]:
-        """Returns what equal schedules share: types and values, arrays by identity."""
-        key = [
-            (id(x), None) if is_array(x) else (type(x), x)
-            for x in self._arguments.values()
-        ]
-        return self.factory, *key
+    def _key(self) -> dict[str, tuple[object, ...]]:
+        """Returns what equal schedules share: types and values by name, or arrays."""
+        return {
+            name: (id(x),) if isinstance(x, np.ndarray | Array) else (type(x), x)
+            for name, x in self._arguments.items()
+        }
 
 
 def from_config(
     factory: Callable[..., CyclicalSchedule], config: dict[str, Any]
 ) -> CyclicalSchedule:
-    """Returns a pickled schedule, built again."""
+    """Returns a schedule that was pickled, built again."""
     return factory(**config)
 
 
-def _is_numpy(value: object) -> bool:
-    """Returns whether a value is an array, or a number that asks for float64."""
-    return isinstance(value, np.float64 | np.ndarray | Array)
-
-
-def _stores_functions(caller: FrameType) -> bool:
-    """Returns whether the caller is a pickler like cloudpickle's or dill's.
-
-    They extend pickle's, which stores functions by name only. Those in C have no frame
-    of their own, but the method that extends them has.
-    """
-    pickler, plain = caller.f_locals.get("self"), (pickle.Pickler, pickle._Pickler)
-    return isinstance(pickler, plain) and type(pickler) not in plain
+def _name_of(function: str, scale_fn: ScaleFn) -> str:
+    """Returns the name under which a function can be imported, "module:name"."""
+    module, name = (getattr(scale_fn, x, "") for x in ("__module__", "__qualname__"))
+    try:
+        found = pkgutil.resolve_name(f"{module}:{name}")
+    except (ImportError, AttributeError, ValueError):
+        found = None
+    if found is not scale_fn:
+        raise TypeError(
+            f"{function} needs scale_fn as a function that can be imported, to be "
+            f"stored, got scale_fn={short_repr(scale_fn)}, "
+            "define it with def at the top of a module."
+        )
+    return f"{module}:{name}"

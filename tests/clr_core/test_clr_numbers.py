@@ -28,9 +28,11 @@ def test_whole_floats_count_as_integer_steps(kind):
 
 @pytest.mark.parametrize("place", ["step", "step_size", "step_size_down"])
 @pytest.mark.parametrize("kind", [np.float64, np.asarray, jnp.asarray])
-def test_whole_floats_lend_their_type(place, kind):
+@pytest.mark.parametrize("scale", [{}, {"scale_fn": jnp.cos}])
+def test_whole_floats_lend_their_type(place, kind, scale):
     def rate(value):
-        return clr(**{"step": 3, "base_lr": 0.1, "max_lr": 0.7, "step_size": 4} | value)
+        numbers = {"step": 3, "base_lr": 0.1, "max_lr": 0.7, "step_size": 4}
+        return clr(**numbers | scale | value)
 
     with jax.enable_x64(True):
         value = {place: kind(np.float64(4.0))}
@@ -44,6 +46,8 @@ def test_whole_floats_lend_their_type(place, kind):
 @pytest.mark.parametrize("kind", [float, np.float32, jnp.float32])
 def test_fractions_of_a_step_stay_fractions(kind):
     assert clr(kind(4.5), 0.0, 1.0, 4) == 0.875
+    got = clr(jnp.array([kind(0.5), kind(8.25)]), 0.0, 1.0, 4)
+    assert got.tolist() == [0.125, 0.0625]
     np.testing.assert_allclose(clr(2, 0.0, 1.0, kind(1.5)), 2 / 3, rtol=1e-6)
 
 

@@ -1,39 +1,38 @@
-"""The form of every refusal."""
+"""Words that an argument may be, and how short an error shows a value."""
+
+from typing import get_args
 
 import pytest
 
-from clr_core._words import Mode, check_word, refusal
-
-
-def test_refusal_names_function_rule_value_and_hint():
-    text = refusal("clr_schedule", "step_size >= 1", "round it", step_size=0)
-    assert text == "clr_schedule needs step_size >= 1, got step_size=0, round it."
-    assert refusal("clr", "a rate", lr=1, max_lr=2) == (
-        "clr needs a rate, got lr=1, max_lr=2."
-    )
+from clr_core._words import Mode, check_word, short_repr
 
 
 def test_long_values_are_cut():
-    assert len(refusal("clr", "a rate", lr="x" * 1000)) < 120
-    text = refusal("clr", "a rate", "add one", got=0)
-    assert text == "clr needs a rate, got 0, add one."
+    assert short_repr(0.5) == "0.5"
+    for long in ("x" * 1000, list(range(1000)), 10**1000, object):
+        assert len(short_repr(long)) <= 80
 
 
-def test_near_words_are_suggested():
-    with pytest.raises(
-        ValueError, match=r"mode='triangle', did you mean 'triangular'\?$"
-    ):
-        check_word("clr", "mode", "triangle", Mode)
-    with pytest.raises(
-        ValueError, match=r"mode='sine', see help for what each does\.$"
-    ):
-        check_word("clr", "mode", "sine", Mode)
-    with pytest.raises(
-        TypeError, match=r"^clr needs mode as text, got mode=3, such as"
-    ):
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("triangle", r"got mode='triangle', did you mean 'triangular'\?$"),
+        ("sine", r"got mode='sine', see help for what each does\.$"),
+        ("x" * 1000, r"got mode='x{1,40}\.\.\.x{1,40}', see help"),
+    ],
+)
+def test_near_words_are_suggested(word, message):
+    words = "'triangular' or 'triangular2' or 'exp_range'"
+    with pytest.raises(ValueError, match=f"^clr needs mode {words}, {message}"):
+        check_word("clr", "mode", word, Mode)
+
+
+def test_what_is_no_text_is_shown():
+    text = r"^clr needs mode as text, got mode=3, such as 'triangular'\.$"
+    with pytest.raises(TypeError, match=text):
         check_word("clr", "mode", 3, Mode)
 
 
-@pytest.mark.parametrize("word", ["triangular", "triangular2", "exp_range"])
-def test_known_words_pass(word):
+@pytest.mark.parametrize("word", get_args(Mode))
+def test_the_words_themselves_pass(word):
     check_word("clr", "mode", word, Mode)

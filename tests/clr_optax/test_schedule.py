@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle import exact_rate
 
-from clr_core import clr
 from clr_optax import clr_schedule, momentum_schedule
 
 SCHEDULE = clr_schedule(0.125, 1.0, 3, step_size_down=2)
@@ -194,15 +193,6 @@ def test_momentum_mirrors_the_rate(mode):
     np.testing.assert_allclose(rate + momentum, 1.25, rtol=1e-6)
     assert momentum[0] == 0.75
     assert momentum[5] == (0.5 if mode != "exp_range" else 0.75 - 0.25 * 0.9375**5)
-
-
-def test_schedule_is_clr_with_its_numbers_filled_in():
-    counts = jnp.arange(20)
-    schedule = clr_schedule(
-        0.1, 0.4, 3, step_size_down=4, mode="exp_range", gamma=0.9, scale_mode="cycle"
-    )
-    want = clr(counts, 0.1, 0.4, 3, step_size_down=4, mode="exp_range", gamma=0.9)
-    np.testing.assert_array_equal(schedule(counts), want)
 
 
 def test_gradients_reach_the_bounds_through_an_optimizer():

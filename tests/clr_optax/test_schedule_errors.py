@@ -14,76 +14,57 @@ from hypothesis import strategies as st
 from clr_optax import clr_schedule, momentum_schedule
 
 GOOD = {"base_lr": 0.1, "max_lr": 0.2, "step_size": 4}
-NUMBER = r"as a real number or an array, got "
-HALF = r"\(steps in half a cycle\), got "
+NUMBER = "as a real number or an array of real numbers, got "
+GROUPS = "build one schedule for each group of optax.multi_transform"
+NAME = "scale_fn as a function or as 'module:name', got scale_fn="
+FROM_1 = r"from 1 to 2\*\*31 - 1 \(steps in half a cycle\), got"
+HALF = f"a whole step_size {FROM_1} "
 
 WRONG_KINDS = [
     ({"base_lr": "0.1"}, f"base_lr {NUMBER}base_lr='0.1', leave out the quotes"),
+    ({"base_lr": "1e-3"}, "base_lr .*='1e-3', .*, or in YAML write 1.0e-3 for 1e-3"),
     ({"base_lr": None}, f"base_lr {NUMBER}base_lr=None, give it a number"),
     ({"max_lr": True}, f"max_lr {NUMBER}max_lr=True, write 0 or 1"),
     ({"max_lr": np.bool_(True)}, f"max_lr {NUMBER}max_lr=True, write 0 or 1"),
     ({"max_lr": 1j}, f"max_lr {NUMBER}max_lr=1j, take its real part"),
-    ({"base_lr": [0.1]}, rf"base_lr {NUMBER}base_lr=\[0.1\], wrap it in jax.numpy.ar"),
-    ({"base_lr": (0.1,)}, rf"base_lr {NUMBER}base_lr=\(0.1,\), wrap it in jax.numpy"),
-    ({"base_lr": Decimal(1)}, f"base_lr {NUMBER}base_lr=Decimal.*convert it with flo"),
+    ({"base_lr": [0.1, 1]}, rf"base_lr {NUMBER}base_lr=\[0.1, 1\], {GROUPS}"),
+    ({"base_lr": (0.1,)}, rf"base_lr {NUMBER}base_lr=\(0.1,\), {GROUPS}"),
+    ({"base_lr": Decimal(1)}, f"base_lr {NUMBER}base_lr=Decimal.*convert it to float"),
     ({"base_lr": abs}, f"base_lr {NUMBER}base_lr=<built-in function abs>, convert"),
-    ({"step_size": None}, f"step_size {NUMBER}step_size=None, give it a number"),
-    ({"step_size": "4"}, f"step_size {NUMBER}step_size='4', leave out the quotes"),
-    ({"step_size": [4]}, rf"step_size {NUMBER}step_size=\[4\], wrap it"),
+    ({"step_size": [4]}, rf"step_size {NUMBER}step_size=\[4\], {GROUPS}"),
     ({"step_size_down": True}, f"step_size_down {NUMBER}step_size_down=True, write"),
     ({"gamma": "0.9"}, f"gamma {NUMBER}gamma='0.9', leave out the quotes"),
+    ({"scale_fn": 0.5}, "scale_fn as a function, got scale_fn=0.5, such as lambda cyc"),
     ({"mode": None}, "mode as text, got mode=None, such as 'triangular'"),
-    ({"mode": ["triangular"]}, r"mode as text, got mode=\['triangular'\], such as"),
     ({"scale_mode": 1}, "scale_mode as text, got scale_mode=1, such as 'cycle'"),
     ({"anneal": True}, "anneal as text, got anneal=True, such as 'linear'"),
-    ({"scale_fn": 0.5}, "scale_fn as a function, got scale_fn=0.5, such as lambda cyc"),
-    (
-        {"max_lr": np.array(["0.2"])},
-        "max_lr as real numbers, not <U3, got max_lr=array.*convert it with astype",
-    ),
-    (
-        {"max_lr": jnp.array([1j])},
-        "max_lr as real numbers, not complex64, got max_lr=Array.*convert it with ast",
-    ),
-    (
-        {"step_size": np.array([True])},
-        "step_size as real numbers, not bool, got step_size=array.*convert it with as",
-    ),
+    ({"max_lr": np.array(["0.2"])}, f"max_lr {NUMBER}max_lr=array.*convert it to flo"),
+    ({"max_lr": jnp.array([1j])}, f"max_lr {NUMBER}max_lr=Array.*convert it to float"),
+    ({"step_size": np.array([True])}, f"step_size {NUMBER}step_size=array.*convert"),
 ]
 
 WRONG_VALUES = [
     ({"base_lr": math.nan}, "a finite base_lr, got base_lr=nan, look at what comput"),
     ({"max_lr": math.inf}, "a finite max_lr, got max_lr=inf, look at what computed"),
     ({"max_lr": np.float32("-inf")}, "a finite max_lr, got max_lr=-inf, look at"),
-    ({"base_lr": -0.1}, "base_lr >= 0, got base_lr=-0.1, optimizers turn the sign"),
-    ({"max_lr": 10**400}, r"max_lr < 3.4e\+38, got max_lr=10.*, float32 ends there"),
+    ({"max_lr": 10**400}, "a finite max_lr, got max_lr=1000.*, look at what computed"),
+    ({"base_lr": -0.1}, "base_lr >= 0, got base_lr=-0.1, leave the sign to the optimi"),
     (
         {"base_lr": 0.5},
-        "base_lr <= max_lr, got base_lr=0.5, max_lr=0.2, swap them; what starts high "
-        "and dips is a momentum_schedule",
+        "base_lr <= max_lr, got base_lr=0.5, max_lr=0.2, swap them; momentum_schedule "
+        "starts high and dips",
     ),
-    ({"step_size": 0}, f"step_size >= 1 {HALF}step_size=0, multiply epochs by the st"),
-    ({"step_size": -4}, f"step_size >= 1 {HALF}step_size=-4, multiply"),
-    ({"step_size": 0.5}, f"step_size >= 1 {HALF}step_size=0.5, multiply"),
-    ({"step_size": 4.5}, f"a whole step_size {HALF}step_size=4.5, round it"),
-    ({"step_size": Fraction(9, 2)}, f"a whole step_size {HALF}step_size=Frac.*round"),
-    ({"step_size": math.nan}, "a finite step_size, got step_size=nan, look at what"),
+    ({"step_size": 0}, f"{HALF}step_size=0, multiply epochs by the steps in an epoch"),
+    ({"step_size": 4.5}, f"{HALF}step_size=4.5, .* and round"),
+    ({"step_size": Fraction(9, 2)}, rf"{HALF}step_size=Fraction\(9, 2\), .* and round"),
     ({"step_size": math.inf}, "a finite step_size, got step_size=inf, look at what"),
-    ({"step_size_down": 0}, f"step_size_down >= 1 {HALF}step_size_down=0, multiply"),
-    ({"step_size_down": 2.5}, f"a whole step_size_down {HALF}step_size_down=2.5, rou"),
-    (
-        {"step_size": 2**30},
-        r"step_size \+ step_size_down < 2\*\*31 \(steps in a cycle\), got "
-        "step_size=1073741824, step_size_down=1073741824, Optax counts in int32",
-    ),
-    ({"step_size_down": 2**31}, r"step_size \+ .*step_size_down=2147483648, Optax"),
+    ({"step_size": 2**31}, f"{HALF}step_size=2147483648, "),
+    ({"step_size_down": 2.5}, f"a whole step_size_down {FROM_1} .*=2.5, .* and round"),
     (
         {"mode": "triangluar"},
         "mode 'triangular' or 'triangular2' or 'exp_range', got mode='triangluar', "
         "did you mean 'triangular'?",
     ),
-    ({"mode": "cosine"}, "mode 'triangular' or .*, got mode='cosine', see help"),
-    ({"mode": "exp-range"}, "mode .* got mode='exp-range', did you mean 'exp_range'?"),
     (
         {"scale_fn": abs, "scale_mode": "iteration"},
         "scale_mode 'cycle' or 'iterations', got scale_mode='iteration', did you mean "
@@ -96,13 +77,9 @@ WRONG_VALUES = [
     ),
     (
         {"mode": "exp_range", "gamma": 1.01},
-        "0 < gamma <= 1, got gamma=1.01, the amplitude, times gamma at every step, "
-        "would grow without bound",
+        "0 < gamma <= 1, got gamma=1.01, the amplitude is multiplied by it at every st",
     ),
-    (
-        {"mode": "exp_range", "gamma": 0},
-        "0 < gamma <= 1, got gamma=0.0, the amplitude.* would vanish or change its si",
-    ),
+    ({"mode": "exp_range", "gamma": 0}, "0 < gamma <= 1, got gamma=0.0, the amplit"),
     ({"mode": "exp_range", "gamma": -1}, "0 < gamma <= 1, got gamma=-1.0, the ampl"),
     ({"mode": "exp_range", "gamma": math.nan}, "a finite gamma, got gamma=nan, look"),
     (
@@ -119,51 +96,26 @@ WRONG_VALUES = [
         "only one of mode and scale_fn, got mode='triangular2', "
         "scale_fn=<built-in function abs>, leave one out",
     ),
-    (
-        {"scale_fn": "triangular2"},
-        "scale_fn as a function or as 'module:name', got scale_fn='triangular2', the "
-        "names of the modes go to mode",
-    ),
-    (
-        {"scale_fn": "math:nothing"},
-        "scale_fn that can be imported, got scale_fn='math:nothing', module 'math' "
-        "has no attribute 'nothing'",
-    ),
-    ({"scale_fn": "no_module:f"}, "scale_fn that can be imported.*No module named"),
-    ({"scale_fn": "a b:f"}, "scale_fn that can be imported.*invalid format"),
-    ({"scale_fn": "math:pi"}, "scale_fn as a function, got scale_fn=3.14"),
+    ({"scale_fn": "triangular2"}, f"{NAME}'triangular2', .*a mode's name goes to"),
+    ({"scale_fn": "math:nothing"}, f"{NAME}'math:nothing', .* has no attribute 'noth"),
+    ({"scale_fn": "a b:f"}, f"{NAME}'a b:f', invalid format"),
 ]
 
 
-def momentum_names(text):
-    text = text.replace("_lr", "_momentum").replace("; what starts high and dips", "")
-    return text.replace(" is a momentum_schedule", "").replace(r"3.4e\+38", "1")
+WRONG = [(TypeError, *row) for row in WRONG_KINDS]
+WRONG += [(ValueError, *row) for row in WRONG_VALUES]
 
 
-@pytest.mark.parametrize(("bad", "message"), WRONG_KINDS, ids=str)
-def test_wrong_kinds_are_type_errors(bad, message):
-    with pytest.raises(TypeError, match=f"^clr_schedule needs {message}"):
+@pytest.mark.parametrize(("error", "bad", "message"), WRONG, ids=str)
+def test_what_is_wrong_is_named(error, bad, message):
+    with pytest.raises(error, match=f"^clr_schedule needs {message}"):
         clr_schedule(**GOOD | bad)
-    good, bad = (
-        {momentum_names(name): value for name, value in x.items()} for x in (GOOD, bad)
-    )
-    message = momentum_names(message)
-    with pytest.raises(TypeError, match=f"^momentum_schedule needs {message}"):
-        momentum_schedule(**good | bad)
-
-
-@pytest.mark.parametrize(("bad", "message"), WRONG_VALUES, ids=str)
-def test_wrong_values_are_value_errors(bad, message):
-    kind = TypeError if "as a function, got" in message else ValueError
-    with pytest.raises(kind, match=f"^clr_schedule needs {message}"):
-        clr_schedule(**GOOD | bad)
-    good, bad = (
-        {momentum_names(name): value for name, value in x.items()} for x in (GOOD, bad)
-    )
-    message = momentum_names(message).replace("float32 ends there", "at 1 no gradient")
-    message = message.replace("optimizers turn the sign", "0 is none")
-    with pytest.raises(kind, match=f"^momentum_schedule needs {message}"):
-        momentum_schedule(**good | bad)
+    wrong = {
+        name.replace("_lr", "_momentum"): value for name, value in (GOOD | bad).items()
+    }
+    message = message.replace("_lr", "_momentum")
+    with pytest.raises(error, match=f"^momentum_schedule needs {message}"):
+        momentum_schedule(**wrong)
 
 
 def test_momentum_of_one_is_refused():
@@ -185,9 +137,8 @@ def test_numbers_of_any_kind_are_checked(kind, x64):
         "a finite max_lr": {"max_lr": kind(math.inf)},
         "base_lr >= 0": {"base_lr": kind(-1.0)},
         "base_lr <= max_lr": {"base_lr": kind(0.75), "max_lr": kind(0.5)},
-        "step_size >= 1": {"step_size": kind(0.0)},
-        "a whole step_size": {"step_size": kind(4.5)},
-        "step_size_down >= 1": {"step_size_down": kind(-8.0)},
+        "a whole step_size ": {"step_size": kind(4.5)},
+        "a whole step_size_down ": {"step_size_down": kind(-8.0)},
         "0 < gamma <= 1": {"mode": "exp_range", "gamma": kind(1.5)},
     }
     with jax.enable_x64(x64):
@@ -203,22 +154,15 @@ def test_what_is_known_inside_jit_is_checked_there():
     def rate(top):
         return clr_schedule(0.0, top, np.float32(-4.0))(1)
 
-    with pytest.raises(ValueError, match="clr_schedule needs step_size >= 1"):
+    with pytest.raises(ValueError, match="clr_schedule needs a whole step_size"):
         rate(1.0)
-
-
-def test_unknown_arguments_are_type_errors():
-    with pytest.raises(TypeError, match="unexpected keyword argument 'stepsize'"):
-        clr_schedule(0.1, 0.2, stepsize=4)
-    with pytest.raises(TypeError, match=r"missing 1 required positional .*'step_size'"):
-        clr_schedule(0.1, 0.2)
 
 
 def test_borders_are_legal():
     assert clr_schedule(0, 0, 1)(1) == 0
     assert clr_schedule(0.5, 0.5, 3)(2) == 0.5
-    half = 2**30 - 1
-    longest = clr_schedule(0.0, 1.0, half, step_size_down=half + 1)
+    half = 2**31 - 1
+    longest = clr_schedule(0.0, 1.0, half, step_size_down=half)
     assert longest(half) == 1
     assert clr_schedule(0, 3e38, 1)(1) == np.float32(3e38)
     assert momentum_schedule(0, 0, 1)(0) == 0

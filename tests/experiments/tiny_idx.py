@@ -17,12 +17,12 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "experiments"))
 
-from lab.data import files
+from lab.data import FashionMNIST, files
 
 
 def write(
     folder: Path, train: int = 64, test: int = 32, seed: int = 0
-) -> dict[str, files.Idx]:
+) -> dict[str, str]:
     """Writes the four .gz files; returns what files.FILES must be for them.
 
     Each of the ten classes has its own picture, which shows through noise, so that a
@@ -49,15 +49,26 @@ def official(folder: Path, **rows: int) -> Iterator[Path]:
         files.FILES = kept
 
 
-def files_in(folder: Path) -> dict[str, files.Idx]:
+def files_in(folder: Path) -> dict[str, str]:
     """Returns what files.FILES must be for the .gz files of a folder."""
-    found = {}
-    for name in files.FILES:
-        raw = gzip.decompress((folder / f"{name}.gz").read_bytes())
-        shape = np.frombuffer(raw, ">u4", count=raw[3], offset=4)
-        sha256 = hashlib.sha256(raw).hexdigest()
-        found[name] = files.Idx(tuple(map(int, shape)), sha256)
-    return found
+    return {
+        name: hashlib.sha256(values(folder / f"{name}.gz")).hexdigest()
+        for name in files.FILES
+    }
+
+
+def values(path: Path) -> np.ndarray:
+    """Returns the array in a .gz file, whose header says how many axes it has."""
+    raw = gzip.decompress(path.read_bytes())
+    shape = np.frombuffer(raw, ">u4", count=raw[3], offset=4)
+    return np.frombuffer(raw, np.uint8, offset=4 + 4 * len(shape)).reshape(shape)
+
+
+def assert_holds(data: FashionMNIST | files.Arrays, folder: Path) -> None:
+    """What was read has the values of the .gz files in a folder."""
+    arrays = data.values() if isinstance(data, dict) else [*data.train, *data.test]
+    for array, name in zip(arrays, files.FILES, strict=True):
+        np.testing.assert_array_equal(array, values(folder / f"{name}.gz"))
 
 
 def _write_file(path: Path, array: np.ndarray) -> None:

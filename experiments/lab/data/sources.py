@@ -2,81 +2,144 @@
 
 import os
 import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import urllib.error
+import urllib.request
 from collections.abc import Callable
+from concurrent.futures import Future
+from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 
-from lab.data import fetch, files, prepared
-from lab.data.files import Arrays, DataError, FashionMNIST
+import numpy as np
+from rich.console import Console
+from rich.progress import Progress
+
+from lab.data import files, prepared
+from lab.data.files import Arrays, DataError, FashionMNIST, Images
+
+URL = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
+PACKAGE = "dataset-fashion-mnist"
+INSTALLED = Path("/usr/share/datasets/fashion-mnist")  # where the package puts them
+PATIENCE = 5.0  # seconds that a server may stay silent
+LONGEST = 120.0  # seconds that apt-get may take
+FAULTS = (OSError, HTTPException, subprocess.TimeoutExpired, DataError)
 
 
 def load(data_dir: Path | None = None, *, cache: Path | None = None) -> FashionMNIST:
-    """Fashion-MNIST, checked bit for bit.
+    """Fashion-MNIST, checked bit for bit, from the first source that has it.
 
-    The first start writes the four official files as a TFDS data set, which takes a
-    second; later starts read that copy in a quarter. Without data_dir the sources are,
-    in this order: the copy in the cache; the files that Debian's package installs; the
-    official download; Debian's package, fetched without root.
+    Without data_dir the sources are, in this order: the copy in the cache; the files
+    that Debian's package installs; the official download; Debian's package, fetched
+    without root. Where files were read, a copy is prepared for the next start.
 
     Args:
         data_dir: The only place to look in, for a prepared copy or for the four IDX
-            files (.gz or unpacked). The copy is prepared there too if the folder can
-            be written, in the cache otherwise.
-        cache: The folder for prepared copies, TFDS_DATA_DIR or else
-            ~/tensorflow_datasets unless it is given.
+            files (.gz or unpacked). It gets the copy too if it can be written.
+        cache: Where else copies are; TFDS_DATA_DIR or ~/tensorflow_datasets if None.
 
     Raises:
         DataError: No source has intact files, or the copy cannot be written.
     """
-    if cache is None:
-        usual = os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
-        cache = Path(usual).expanduser()
-    home = cache if data_dir is None else data_dir
+    usual = os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
+    cache = cache or Path(usual).expanduser()
+    home, folder = data_dir or cache, data_dir or INSTALLED
+    copy = home / prepared.NAME / prepared.VERSION
+    copy_exists = os.access(copy, os.F_OK)
+    sources: dict[str, Callable[[], Arrays]] = {
+        f"prepared copy in {copy}": lambda: prepared.read(copy),
+        f"IDX files in {folder}": lambda: files.from_folder(folder),
+    }
+    if data_dir is None:
+        sources[f"download from {URL}"] = from_download
+        sources[f"Debian's package {PACKAGE}"] = from_debian
 
-    # first the prepared copy
-    copy = prepared.copy_in(home)
-    troubles = []
-    try:
-        return files.as_images(prepared.read(copy), f"prepared copy in {copy}")
-    except OSError:
-        pass  # there is none yet
-    except DataError as error:
-        troubles.append(str(error))
-    damaged = bool(troubles)
-
-    # then whoever has the four files; from them the copy for the next start
-    for source, fetched in _sources(data_dir).items():
+    troubles: list[str] = []
+    for source, arrays_there in sources.items():
         try:
-            arrays = fetched()
-        except DataError as error:
-            troubles.append(str(error))
+            arrays = arrays_there()
+        except FAULTS as error:
+            troubles.append(f"{source}: {error}")
             continue
-        if damaged:
-            shutil.rmtree(copy, ignore_errors=True)
-            source += ", in place of a damaged copy"
-        target = prepared.copy_in(home if os.access(home, os.W_OK) else cache)
-        arrays = prepared.prepare(target, arrays)
-        return files.as_images(arrays, f"{source}; prepared in {target}")
-
-    if data_dir is not None:
-        raise DataError("\n".join(troubles))
+        if troubles:  # it is not the copy, so make one for the next start
+            if copy_exists:
+                shutil.rmtree(copy, ignore_errors=True)
+                source += ", in place of a damaged copy"
+            if not os.access(home, os.W_OK):
+                copy = cache / prepared.NAME / prepared.VERSION
+            arrays = prepared.prepare(copy, arrays)
+            source += f"; prepared in {copy}"
+        train, test = (
+            Images(arrays[name["image"]], arrays[name["label"]].astype(np.int32))
+            for name in prepared.SPLITS.values()
+        )
+        return FashionMNIST(train, test, source)
     raise DataError(
-        "load found Fashion-MNIST nowhere:\n- "
-        + "\n- ".join([f"{copy}: no intact prepared copy", *troubles])
+        "load needs Fashion-MNIST's four files, got none that are whole from\n- "
+        + "\n- ".join(troubles)
         + "\nAny one of these helps:\n"
-        f"- apt-get install {files.PACKAGE}\n"
-        f"- download {', '.join(f'{name}.gz' for name in files.FILES)} from "
-        f"{files.URL} on any machine, and name their folder with --data-dir\n"
-        f"- bring {copy} from a machine where this has worked\n"
-        "- connect this machine to the network and run again"
+        f"- apt-get install {PACKAGE}, and no --data-dir\n"
+        f"- --data-dir FOLDER with {', '.join(f'{name}.gz' for name in files.FILES)} "
+        f"in it, from {URL} by way of any machine\n"
+        f"- {copy} from a machine where this has worked"
     )
 
 
-def _sources(data_dir: Path | None) -> dict[str, Callable[[], Arrays]]:
-    """Ways to get the four files, in the order in which they are tried."""
-    if data_dir is not None:
-        return {f"IDX files in {data_dir}": lambda: files.from_folder(data_dir)}
-    return {
-        f"IDX files in {fetch.INSTALLED}": lambda: files.from_folder(fetch.INSTALLED),
-        f"download from {files.URL}": fetch.from_download,
-        f"Debian's package {files.PACKAGE}": fetch.from_debian,
-    }
+def from_download() -> Arrays:
+    """Fetches the four files from the data set's home; gives up on a silent server."""
+    print(f"Downloading Fashion-MNIST (31 MB) from {URL}", file=sys.stderr)
+    console = Console(stderr=True)
+    bar = Progress(console=console, transient=True, disable=not console.is_terminal)
+    with tempfile.TemporaryDirectory() as scratch, bar:
+        for name in files.FILES:
+            with (
+                _answer(f"{URL}{name}.gz") as answer,
+                Path(scratch, name).open("wb") as f,
+            ):
+                body = bar.wrap_file(answer, answer.length or 0, description=name)
+                shutil.copyfileobj(body, f)
+        return files.from_folder(Path(scratch))
+
+
+def from_debian() -> Arrays:
+    """Fetches Debian's package with apt-get, which needs no root, and unpacks it."""
+    print(f"Fetching Debian's package {PACKAGE} (31 MB)", file=sys.stderr)
+    limits = [f"-oAcquire::{way}::Timeout={PATIENCE:.0f}" for way in ("http", "https")]
+    with tempfile.TemporaryDirectory() as scratch:
+        # a dead mirror is not asked again and again
+        _run(["apt-get", *limits, "-oAcquire::Retries=0", "download", PACKAGE], scratch)
+        archives = [path.name for path in Path(scratch).glob("*.deb")]
+        _run(["dpkg-deb", "-x", *archives, "."], scratch)
+        return files.from_folder(Path(scratch) / INSTALLED.relative_to("/"))
+
+
+def _run(command: list[str], folder: str) -> None:
+    """Runs a command in a folder; DataError with what it said if it fails."""
+    done = subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, timeout=LONGEST
+    )
+    if done.returncode:
+        raise DataError(f"{command[0]} said: {' '.join(done.stderr.split())}")
+
+
+def _answer(url: str) -> HTTPResponse:
+    """Opens url, or raises OSError: the time limit holds for the name look-up too."""
+    future: Future[HTTPResponse] = Future()
+
+    def ask() -> None:
+        try:
+            future.set_result(urllib.request.urlopen(url, timeout=PATIENCE))
+        except Exception as error:
+            if isinstance(error, urllib.error.HTTPError):
+                error.close()  # it holds the connection
+            future.set_exception(error)
+
+    # neither a time limit nor Ctrl-C ends a name look-up: it has a thread of its own,
+    # which does not keep the program alive
+    threading.Thread(target=ask, daemon=True).start()
+    try:
+        return future.result(PATIENCE)
+    except TimeoutError as error:
+        raise OSError(f"no answer in {PATIENCE:.0f} seconds") from error

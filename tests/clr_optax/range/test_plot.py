@@ -142,9 +142,12 @@ def test_it_draws_on_axes_that_are_given():
 
 def test_a_divergence_does_not_hide_the_fall():
     lrs, losses = curve(noise=0.0)
-    low, high = RangeTest(lrs, losses[:95] + [1e6] * 5).plot().get_ylim()
+    ax = RangeTest(lrs, losses[:95] + [1e6] * 5).plot()
+    low, high = ax.get_ylim()
     assert low < 1.3
     assert 3 < high < 5
+    line = ax.get_lines()[1].get_ydata()
+    assert high < line.max() <= 2 * high - low  # out of sight, and no farther
 
 
 @pytest.mark.parametrize("count", [0, 1, 9])

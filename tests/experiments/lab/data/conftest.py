@@ -1,12 +1,13 @@
-"""Tiny files in the place of the official ones."""
+"""Tiny files in the place of the official ones, on a machine that has nothing."""
 
 import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
 import tiny_idx
 
-from lab.data import load, prepared
+from lab.data import prepared, sources
 
 
 @pytest.fixture(scope="module")
@@ -21,16 +22,6 @@ def pristine(tmp_path_factory):
         yield folder
 
 
-@pytest.fixture(scope="module")
-def prepared_folder(pristine, tmp_path_factory):
-    """A folder with nothing but a prepared copy; not to be changed for long."""
-    folder = shutil.copytree(pristine, tmp_path_factory.mktemp("prepared") / "data")
-    load(folder)
-    for path in folder.glob("*.gz"):
-        path.unlink()
-    return folder
-
-
 @pytest.fixture
 def folder(pristine, tmp_path):
     """A copy that a test may change."""
@@ -39,6 +30,15 @@ def folder(pristine, tmp_path):
 
 @pytest.fixture(autouse=True)
 def home(tmp_path, monkeypatch):
-    """The folder for prepared copies where none is named: empty."""
+    """The empty cache of a machine without package, network and apt-get.
+
+    Nothing is left in its temporary folder, whatever happens.
+    """
+    monkeypatch.setattr(sources, "INSTALLED", tmp_path / "not/installed")
+    monkeypatch.setattr(sources, "URL", "http://127.0.0.1:1/")
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "home"))
-    return tmp_path / "home"
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    yield tmp_path / "home"
+    assert list((tmp_path / "temporary").iterdir()) == []
