@@ -1,0 +1,1 @@
+"""The battery of learning-rate finders: tasks, truth, rules, report, picture."""
