@@ -8,9 +8,11 @@
 """
 
 import argparse
+import errno
 import importlib.metadata
 import os
 import platform
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -18,10 +20,13 @@ from pathlib import Path
 from typing import Any
 
 import jax
+from rich import progress
 from rich.console import Console
 
 from lab import LabError
-from lab.saved import read_json
+from lab.checkpoints import Checkpoints
+from lab.saved import ResultsFile
+from lab.training import Runs, Stretch, Training
 
 PACKAGES = ("clr-jax", "jax", "jaxlib", "optax", "flax", "numpy")
 
@@ -30,12 +35,23 @@ def exit_code(program: str, run: Callable[[Console], int], *, interrupted: str) 
     """What `run` returns; 1 with the error's text, 130 after Ctrl-C."""
     try:
         return run(Console(highlight=False, soft_wrap=True, markup=False, emoji=False))
-    except (OSError, RuntimeError) as error:  # a LabError is one too
+    except Exception as error:
+        if not of_user_or_machine(error):
+            raise  # a mistake in our code shows where it is
         print(f"{program}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(f"{program}: {interrupted}", file=sys.stderr)
         return 130
+
+
+def of_user_or_machine(error: Exception) -> bool:
+    """Whether it says what to mend: our own, a disk's, memory's or a lost device's."""
+    if isinstance(error, jax.errors.JaxRuntimeError):
+        return str(error).startswith(("RESOURCE_EXHAUSTED", "UNAVAILABLE"))
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS)
+    return isinstance(error, LabError)
 
 
 class Options(argparse.ArgumentParser):
@@ -137,21 +153,111 @@ def environment() -> dict[str, Any]:
 
 
 def redraw(
-    path: Path,
+    file: ResultsFile,
+    out: Path,
     finish: Callable[[dict[str, Any], Path, Console], int],
     console: Console,
 ) -> int:
-    """What `finish(results, out, console)` returns for the results in a file.
+    """What `finish(results, out, console)` returns for the results in a folder.
 
     Raises:
-        LabError: The file is not there, or not of this program.
+        LabError: They are not there, or not of this program.
     """
-    results = read_json(path)
-    open_folder(path.parent)
-    try:
-        return finish(results, path.parent, console)
-    except (KeyError, TypeError) as error:
-        raise LabError(
-            f"{path} is not a results file of this program ({error!r}): choose "
-            "another --out"
-        ) from error
+    results = file.read(out)
+    open_folder(out)
+    return finish(results, out, console)
+
+
+class Progress(progress.Progress):
+    """A bar over what there is to do, on a terminal, and the time that is left."""
+
+    def __init__(self, console: Console, unit: str, total: int, done: int = 0):
+        super().__init__(
+            progress.TextColumn(unit + " {task.completed}/{task.total}"),
+            progress.BarColumn(),
+            progress.TextColumn("{task.fields[pace]}"),
+            progress.TimeElapsedColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self.bar = self.add_task("", total=total, completed=done, pace="compiling")
+        self.left, self._done, self._seconds = total - done, 0, 0.0
+
+    def skip(self, units: int) -> None:
+        """Takes what was done before from what is left."""
+        self.left -= units
+        self.update(self.bar, advance=units)
+
+    def add(self, units: int, seconds: float) -> None:
+        """Counts what was done just now, in so many seconds."""
+        self._done, self._seconds = self._done + units, self._seconds + seconds
+        self.left -= units
+        self.update(self.bar, advance=units, pace=f"{seconds / units:.1f} s each")
+
+    @property
+    def minutes_left(self) -> float:
+        """At the pace so far."""
+        return self.left * self._seconds / self._done / 60
+
+
+class Trainings:
+    """The trainings of a program, one after the other; each goes on after a stop.
+
+    `settings` are what all of them depend on, and `planned` how many stretches of
+    single runs there are in all. `seconds` is what each training has taken so far.
+    """
+
+    def __init__(
+        self, folder: Path, settings: dict[str, Any], console: Console, planned: int
+    ):
+        self.folder, self.settings, self.console = folder, settings, console
+        self.progress = Progress(console, "stretch", planned)
+        self.seconds: dict[str, float] = {}
+
+    def train(
+        self,
+        name: str,
+        training: Training,
+        told: Callable[[Stretch], str],
+        *,
+        save_every: int = 1,
+        keep_every: int | None = None,
+    ) -> Runs:
+        """The runs when all is done; prints what is `told` of each stretch."""
+        checkpoints = self.checkpoints(name, training, keep_every)
+        runs = training.start()
+        runs = checkpoints.latest(runs, training.until) or runs
+        self.progress.skip(training.count * runs.done)
+        self.seconds[name] = runs.seconds
+        for stretch in training.go_on(runs):
+            runs = stretch.runs
+            if runs.done % save_every == 0 or runs.done == training.until:
+                checkpoints.save(runs)
+            self.seconds[name] = runs.seconds
+            self.progress.add(training.count, stretch.seconds)
+            self.console.print(
+                f"{name}: {told(stretch)}; "
+                f"about {self.progress.minutes_left:.0f} min left"
+            )
+        return runs
+
+    def at(self, name: str, training: Training, ends: Sequence[int]) -> list[Runs]:
+        """The runs after so many stretches each, of which checkpoints were kept."""
+        checkpoints, like = self.checkpoints(name, training), training.start()
+        return [checkpoints.at(end, like) for end in ends]
+
+    def remove(self, name: str) -> None:
+        """Removes the checkpoints of a training whose figures are kept elsewhere."""
+        shutil.rmtree(self._folder(name), ignore_errors=True)
+
+    def checkpoints(
+        self, name: str, training: Training, keep_every: int | None = None
+    ) -> Checkpoints:
+        """Where a training goes on."""
+        about = {name: arm.about for name, arm in training.arms.items()}
+        settings = self.settings | about
+        return Checkpoints(self._folder(name), settings, keep_every=keep_every)
+
+    def _folder(self, name: str) -> Path:
+        return self.folder / name.replace(" ", "-")

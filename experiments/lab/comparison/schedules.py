@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import optax
 
 from clr_optax import clr_schedule
-from lab.arms import Arm, Role
+from lab.training import Arm, Role, warmup_cosine
 
 BASELINE = "cosine decay"
 FIXED = "fixed rate"
@@ -31,10 +31,11 @@ class Schedule:
     def arm(self, base_lr: float, max_lr: float, steps: int) -> Arm:
         """SGD with momentum 0.9 on this schedule."""
         rate = self.rate(base_lr, max_lr, steps)
-        momentum = optax.constant_schedule(0.9)
+        inject = optax.inject_hyperparams(optax.sgd)
+        optimizer = inject(learning_rate=rate, momentum=optax.constant_schedule(0.9))
         base = f"base {base_lr:.3g}, " if self.role == "cyclical" else ""
         about = f"{base}peak {max_lr:.3g}, {steps} steps"
-        return Arm(about, self.role, rate, momentum)
+        return Arm(about, self.role, rate, optimizer)
 
 
 def fixed(base_lr: float, max_lr: float, steps: int) -> optax.Schedule:
@@ -45,8 +46,8 @@ def cosine(base_lr: float, max_lr: float, steps: int) -> optax.Schedule:
     return optax.cosine_decay_schedule(max_lr, steps)
 
 
-def warmup_cosine(base_lr: float, max_lr: float, steps: int) -> optax.Schedule:
-    return optax.warmup_cosine_decay_schedule(0.0, max_lr, -(-steps // 10), steps)
+def warm_up(base_lr: float, max_lr: float, steps: int) -> optax.Schedule:
+    return warmup_cosine(max_lr, steps)
 
 
 def linear(base_lr: float, max_lr: float, steps: int) -> optax.Schedule:
@@ -97,7 +98,7 @@ def half(steps: int, cycles: int) -> int:
 SCHEDULES = {
     FIXED: Schedule("fixed", fixed),
     BASELINE: Schedule("baseline", cosine),
-    "warm-up, cosine": Schedule("peer", warmup_cosine),
+    "warm-up, cosine": Schedule("peer", warm_up),
     "linear decay": Schedule("peer", linear),
     ONE_CYCLE: Schedule("peer", one_cycle),
     "CLR triangular, 1 cycle": Schedule("cyclical", triangular),
@@ -111,6 +112,7 @@ ANYTIME = {
     CYCLES: Schedule("cyclical", three_cycles),
     RESTARTS: Schedule("peer", restarts),
 }
+TUNED = SCHEDULES | ANYTIME
 
 
 def tuned_name(name: str) -> str:

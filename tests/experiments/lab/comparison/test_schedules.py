@@ -5,10 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lab.comparison.parts import anytime_arms
+from lab.comparison.parts import anytime_arms, peaks_to_try, tuning_steps
 from lab.comparison.protocol import SHORT, Settings
-from lab.comparison.schedules import SCHEDULES, restarts, three_cycles
-from lab.comparison.tuning import TUNED, peaks_to_try, tuning_steps
+from lab.comparison.schedules import SCHEDULES, TUNED, restarts, three_cycles
 
 BOUNDS = (0.015625, 0.125)
 LENGTHS = (60, 601, 8600)
