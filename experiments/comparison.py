@@ -20,7 +20,7 @@ from typing import Any
 from rich.console import Console
 
 from lab import LabError, devices
-from lab.checkpoints import found
+from lab.checkpoints import Trainings, found
 from lab.comparison import protocol, report
 from lab.comparison.parts import experiment, run_epochs
 from lab.comparison.pictures import draw_all
@@ -28,7 +28,6 @@ from lab.comparison.protocol import SHORT, Settings, split
 from lab.data import load
 from lab.program import (
     Options,
-    Trainings,
     environment,
     exit_code,
     open_folder,

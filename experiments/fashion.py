@@ -26,7 +26,6 @@ from lab.data import load
 from lab.history import History
 from lab.program import (
     Options,
-    Progress,
     environment,
     exit_code,
     open_folder,
@@ -34,6 +33,7 @@ from lab.program import (
     redraw,
 )
 from lab.saved import ResultsFile, portable, write_json
+from lab.tables import Progress
 from lab.training import Runs
 from lab.tutorial import report
 from lab.tutorial.pictures import draw_all

@@ -23,7 +23,7 @@ from typing import Any
 from rich.console import Console
 
 from lab import LabError, devices, program
-from lab.checkpoints import found
+from lab.checkpoints import Trainings, found
 from lab.saved import ResultsFile, write_json, write_text
 from lab.transformer import protocol, report
 from lab.transformer.parts import experiment
@@ -60,7 +60,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     earlier = found(FILE, args.out, depends_on, resume=args.resume)
     environment = program.environment() | {"grain": version("grain")}
     results = {"protocol": protocol.__doc__, **depends_on, "environment": environment}
-    trainings = program.Trainings(
+    trainings = Trainings(
         args.out / "checkpoints", depends_on, console, settings.stretches
     )
     started, before = time.perf_counter(), earlier.get("seconds", 0.0)

@@ -8,7 +8,7 @@ import contextlib
 import shutil
 import signal
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,12 @@ import numpy as np
 import orbax.checkpoint as ocp
 from jax.experimental.multihost_utils import sync_global_devices
 from numpy.typing import NDArray
+from rich.console import Console
 
 from lab import LabError
 from lab.saved import ResultsFile
-from lab.training import Runs
+from lab.tables import Progress
+from lab.training import Runs, Stretch, Training
 
 
 class CheckpointError(LabError):
@@ -34,9 +36,6 @@ class Checkpoints:
     Each holds the runs, the settings and a checksum. Orbax writes a checkpoint beside
     its final place and renames it, so that a killed process leaves whole checkpoints;
     the checksum finds what went bad afterwards.
-
-    Raises:
-        CheckpointError: There can be no such folder.
     """
 
     def __init__(
@@ -82,14 +81,9 @@ class Checkpoints:
             ) from error
 
     def latest(self, like: Runs, until: int) -> Runs | None:
-        """The runs of the newest intact checkpoint, if there is any.
+        """The runs of the newest intact checkpoint, if any, in the form of `like`.
 
-        Args:
-            like: Runs with the shapes and shardings that the result is to have.
-            until: As many stretches may be done, not more.
-
-        Raises:
-            CheckpointError: The newest was made with other settings, or goes further.
+        One of other settings, or of more stretches than `until`, is refused.
         """
         for partial in self.folder.glob("*.orbax-checkpoint-tmp"):
             _pass_over(partial.stem, "it is half written")
@@ -103,11 +97,7 @@ class Checkpoints:
         return None
 
     def at(self, number: int, like: Runs) -> Runs:
-        """The runs after so many stretches, whose checkpoint was kept.
-
-        Raises:
-            CheckpointError: It is not there, or damaged.
-        """
+        """The runs after so many stretches, whose checkpoint was kept."""
         try:
             return self._read(number, like, number)
         except Exception as error:
@@ -149,21 +139,75 @@ class Checkpoints:
             )
 
 
+class Trainings:
+    """The trainings of a program, one after the other; each goes on after a stop.
+
+    `settings` are what all of them depend on, and `planned` how many stretches of
+    single runs there are in all. `seconds` is what each training has taken so far.
+    """
+
+    def __init__(
+        self, folder: Path, settings: dict[str, Any], console: Console, planned: int
+    ):
+        self.folder, self.settings, self.console = folder, settings, console
+        self.progress = Progress(console, "stretch", planned)
+        self.seconds: dict[str, float] = {}
+
+    def train(
+        self,
+        name: str,
+        training: Training,
+        told: Callable[[Stretch], str],
+        *,
+        save_every: int = 1,
+        keep_every: int | None = None,
+    ) -> Runs:
+        """The runs when all is done; prints what is `told` of each stretch."""
+        checkpoints = self.checkpoints(name, training, keep_every)
+        runs = training.start()
+        runs = checkpoints.latest(runs, training.until) or runs
+        self.progress.skip(training.count * runs.done)
+        self.seconds[name] = runs.seconds
+        for stretch in training.go_on(runs):
+            runs = stretch.runs
+            if runs.done % save_every == 0 or runs.done == training.until:
+                checkpoints.save(runs)
+            self.seconds[name] = runs.seconds
+            self.progress.add(training.count, stretch.seconds)
+            self.console.print(
+                f"{name}: {told(stretch)}; "
+                f"about {self.progress.minutes_left:.0f} min left"
+            )
+        return runs
+
+    def at(self, name: str, training: Training, ends: Sequence[int]) -> list[Runs]:
+        """The runs after so many stretches each, of which checkpoints were kept."""
+        checkpoints, like = self.checkpoints(name, training), training.start()
+        return [checkpoints.at(end, like) for end in ends]
+
+    def remove(self, name: str) -> None:
+        """Removes the checkpoints of a training whose figures are kept elsewhere."""
+        shutil.rmtree(self._folder(name), ignore_errors=True)
+
+    def checkpoints(
+        self, name: str, training: Training, keep_every: int | None = None
+    ) -> Checkpoints:
+        """Where a training goes on."""
+        about = {name: arm.about for name, arm in training.arms.items()}
+        settings = self.settings | about
+        return Checkpoints(self._folder(name), settings, keep_every=keep_every)
+
+    def _folder(self, name: str) -> Path:
+        return self.folder / name.replace(" ", "-")
+
+
 def found(
     file: ResultsFile, out: Path, alike: dict[str, Any], *, resume: bool
 ) -> dict[str, Any]:
-    """The results of a run that is to be gone on with, as far as they go, or none.
+    """The results, as far as they go, of a run that is to be gone on with, or none.
 
-    A run that is to begin anew begins without the checkpoints of one that is finished.
-
-    Args:
-        file: The results file, beside which is the folder of checkpoints.
-        out: Where both are.
-        alike: What must be in the results for the run to be gone on with.
-        resume: Whether it is to be gone on with.
-
-    Raises:
-        LabError: It is not finished and not to be resumed, or is of other settings.
+    It has to be of the same settings, `alike`. A run that is to begin anew begins
+    without the checkpoints of a finished one; one that is not finished is refused.
     """
     path = out / file.name
     results = file.read(out) if path.exists() else {}

@@ -12,7 +12,6 @@ import errno
 import importlib.metadata
 import os
 import platform
-import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -20,13 +19,10 @@ from pathlib import Path
 from typing import Any
 
 import jax
-from rich import progress
 from rich.console import Console
 
 from lab import LabError
-from lab.checkpoints import Checkpoints
 from lab.saved import ResultsFile
-from lab.training import Runs, Stretch, Training
 
 PACKAGES = ("clr-jax", "jax", "jaxlib", "optax", "flax", "numpy")
 
@@ -124,11 +120,7 @@ def positive(text: str) -> int:
 
 
 def open_folder(out: Path) -> None:
-    """Makes the folder, and a file in it, so that a run can't fail on it at its end.
-
-    Raises:
-        LabError: The folder can't be made or written.
-    """
+    """Makes the folder, and a file in it, so that a run can't fail on it at its end."""
     try:
         out.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=out):
@@ -158,106 +150,7 @@ def redraw(
     finish: Callable[[dict[str, Any], Path, Console], int],
     console: Console,
 ) -> int:
-    """What `finish(results, out, console)` returns for the results in a folder.
-
-    Raises:
-        LabError: They are not there, or not of this program.
-    """
+    """What `finish(results, out, console)` returns for the results in a folder."""
     results = file.read(out)
     open_folder(out)
     return finish(results, out, console)
-
-
-class Progress(progress.Progress):
-    """A bar over what there is to do, on a terminal, and the time that is left."""
-
-    def __init__(self, console: Console, unit: str, total: int, done: int = 0):
-        super().__init__(
-            progress.TextColumn(unit + " {task.completed}/{task.total}"),
-            progress.BarColumn(),
-            progress.TextColumn("{task.fields[pace]}"),
-            progress.TimeElapsedColumn(),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-        )
-        self.bar = self.add_task("", total=total, completed=done, pace="compiling")
-        self.left, self._done, self._seconds = total - done, 0, 0.0
-
-    def skip(self, units: int) -> None:
-        """Takes what was done before from what is left."""
-        self.left -= units
-        self.update(self.bar, advance=units)
-
-    def add(self, units: int, seconds: float) -> None:
-        """Counts what was done just now, in so many seconds."""
-        self._done, self._seconds = self._done + units, self._seconds + seconds
-        self.left -= units
-        self.update(self.bar, advance=units, pace=f"{seconds / units:.1f} s each")
-
-    @property
-    def minutes_left(self) -> float:
-        """At the pace so far."""
-        return self.left * self._seconds / self._done / 60
-
-
-class Trainings:
-    """The trainings of a program, one after the other; each goes on after a stop.
-
-    `settings` are what all of them depend on, and `planned` how many stretches of
-    single runs there are in all. `seconds` is what each training has taken so far.
-    """
-
-    def __init__(
-        self, folder: Path, settings: dict[str, Any], console: Console, planned: int
-    ):
-        self.folder, self.settings, self.console = folder, settings, console
-        self.progress = Progress(console, "stretch", planned)
-        self.seconds: dict[str, float] = {}
-
-    def train(
-        self,
-        name: str,
-        training: Training,
-        told: Callable[[Stretch], str],
-        *,
-        save_every: int = 1,
-        keep_every: int | None = None,
-    ) -> Runs:
-        """The runs when all is done; prints what is `told` of each stretch."""
-        checkpoints = self.checkpoints(name, training, keep_every)
-        runs = training.start()
-        runs = checkpoints.latest(runs, training.until) or runs
-        self.progress.skip(training.count * runs.done)
-        self.seconds[name] = runs.seconds
-        for stretch in training.go_on(runs):
-            runs = stretch.runs
-            if runs.done % save_every == 0 or runs.done == training.until:
-                checkpoints.save(runs)
-            self.seconds[name] = runs.seconds
-            self.progress.add(training.count, stretch.seconds)
-            self.console.print(
-                f"{name}: {told(stretch)}; "
-                f"about {self.progress.minutes_left:.0f} min left"
-            )
-        return runs
-
-    def at(self, name: str, training: Training, ends: Sequence[int]) -> list[Runs]:
-        """The runs after so many stretches each, of which checkpoints were kept."""
-        checkpoints, like = self.checkpoints(name, training), training.start()
-        return [checkpoints.at(end, like) for end in ends]
-
-    def remove(self, name: str) -> None:
-        """Removes the checkpoints of a training whose figures are kept elsewhere."""
-        shutil.rmtree(self._folder(name), ignore_errors=True)
-
-    def checkpoints(
-        self, name: str, training: Training, keep_every: int | None = None
-    ) -> Checkpoints:
-        """Where a training goes on."""
-        about = {name: arm.about for name, arm in training.arms.items()}
-        settings = self.settings | about
-        return Checkpoints(self._folder(name), settings, keep_every=keep_every)
-
-    def _folder(self, name: str) -> Path:
-        return self.folder / name.replace(" ", "-")

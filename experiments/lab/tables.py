@@ -1,4 +1,4 @@
-"""What programs print and pages show in Markdown: tables of paired runs, versions."""
+"""What programs print and pages show: tables of paired runs, progress, versions."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import rich.table
 from numpy.typing import ArrayLike
-from rich import box
+from rich import box, progress
+from rich.console import Console
 from scipy import stats
 
 
@@ -52,6 +53,39 @@ class Table(NamedTuple):
             ]
             lines.append(f"| {' | '.join(padded)} |")
         return "\n".join(lines) + (self.caption and f"\n\n{self.caption}")
+
+
+class Progress(progress.Progress):
+    """A bar over what there is to do, on a terminal, and the time that is left."""
+
+    def __init__(self, console: Console, unit: str, total: int, done: int = 0):
+        super().__init__(
+            progress.TextColumn(unit + " {task.completed}/{task.total}"),
+            progress.BarColumn(),
+            progress.TextColumn("{task.fields[pace]}"),
+            progress.TimeElapsedColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self.bar = self.add_task("", total=total, completed=done, pace="compiling")
+        self.left, self._done, self._seconds = total - done, 0, 0.0
+
+    def skip(self, units: int) -> None:
+        """Takes what was done before from what is left."""
+        self.left -= units
+        self.update(self.bar, advance=units)
+
+    def add(self, units: int, seconds: float) -> None:
+        """Counts what was done just now, in so many seconds."""
+        self._done, self._seconds = self._done + units, self._seconds + seconds
+        self.left -= units
+        self.update(self.bar, advance=units, pace=f"{seconds / units:.1f} s each")
+
+    @property
+    def minutes_left(self) -> float:
+        """At the pace so far."""
+        return self.left * self._seconds / self._done / 60
 
 
 def mean_and_sd(values: ArrayLike, digits: int) -> str:

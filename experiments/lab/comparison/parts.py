@@ -1,6 +1,7 @@
 """The parts of the protocol, each a function from what came before to its results."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from clr_optax import RangeTest, lr_range_test
 from lab import LabError, network
+from lab.checkpoints import Trainings
 from lab.comparison.protocol import Settings, split
 from lab.comparison.schedules import (
     ANYTIME_ARMS,
@@ -22,11 +24,10 @@ from lab.comparison.schedules import (
     SUGGESTIONS,
     TUNED,
     Schedule,
-    triangular,
+    cycles,
 )
 from lab.data import FashionMNIST, Images
 from lab.history import History
-from lab.program import Trainings
 from lab.training import Arm, Runs, Stretch, Training
 
 Arms = Mapping[str, Arm]
@@ -34,38 +35,68 @@ Bounds = tuple[float, float]
 Row = dict[str, Any]
 
 
+@dataclass(frozen=True)
+class Work:
+    """What all parts have in common: what trains, and on which images."""
+
+    settings: Settings
+    trainings: Trainings
+    choosing: FashionMNIST
+    final: FashionMNIST
+
+    def of(self, arms: Arms, epochs: int, *, choosing: int = 0) -> Training:
+        """The training of arms, on so many seeds for choosing or on all for the end."""
+        return network.training(
+            arms,
+            self.choosing if choosing else self.final,
+            seeds=choosing or self.settings.seeds,
+            epochs=epochs,
+            batch_size=self.settings.batch_size,
+        )
+
+    def train(self, name: str, training: Training) -> History:
+        """The figures when all epochs are done; prints a line for each."""
+
+        def told(stretch: Stretch) -> str:
+            best = max(network.history(training, stretch.runs).scores().values())
+            return (
+                f"epoch {stretch.runs.done}/{training.until} of {training.count} runs, "
+                f"{stretch.seconds:.1f} s, best accuracy {best:.4f}"
+            )
+
+        ends = self.settings.cycle_epochs
+        runs = self.trainings.train(name, training, told, keep_every=ends)
+        return network.history(training, runs)
+
+
 def experiment(
     trainings: Trainings, settings: Settings, data: FashionMNIST, found: Row
 ) -> Iterator[Row]:
-    """Yields each part's results when it is done; a range test that is `found` is."""
+    """Yields each part's results when it is done; range tests that are `found` are."""
     choosing = split(data)
-    final = choosing._replace(test=data.test)
+    work = Work(settings, trainings, choosing, choosing._replace(test=data.test))
 
-    if "bounds" in found:
-        yield {name: found[name] for name in ("range_test", "bounds")}
-    else:
-        trainings.console.print(
-            f"Range tests of {settings.range_test_steps:,} steps in all"
-        )
+    if "bounds" not in found:
+        steps = settings.range_test_steps
+        trainings.console.print(f"Range tests of {steps:,} steps in all")
         test = range_tests(choosing.train, settings)
         curves = {"lrs": test.lrs[0].tolist(), "losses": test.losses.tolist()}
         found = {"range_test": curves, "bounds": readable_bounds(test)}
-        yield found
+    yield {name: found[name] for name in ("range_test", "bounds")}
     bounds = found["bounds"]
-    ratio = bounds[1] / bounds[0]
 
-    yield {"E": landscape(trainings, settings, choosing, bounds)}
-    scores = peak_scores(trainings, settings, choosing, bounds)
+    yield {"E": landscape(work, bounds)}
+    scores = peak_scores(work, bounds)
     yield {"peaks": scores}
     peaks = {name: best(tried) for name, tried in scores.items()}
     arms = anytime_arms(settings, bounds, peaks)
-    anytime = training(arms, final, settings, settings.seeds, settings.anytime[-1])
-    history = train(trainings, "C any time", anytime, settings)
+    anytime = work.of(arms, settings.anytime[-1])
+    history = work.train("C any time", anytime)
     yield {"C": [row(name, arm, history) for name, arm in arms.items()]}
     ends = trainings.at("C any time", anytime, settings.anytime)
     yield {"D": snapshots(anytime, ends, data.test)}
-    yield {"B": tuned(trainings, settings, final, peaks, ratio)}
-    yield {"A": list(untuned(trainings, settings, final, bounds))}
+    yield {"B": tuned(work, peaks, bounds[1] / bounds[0])}
+    yield {"A": list(untuned(work, bounds))}
 
 
 def run_epochs(settings: Settings) -> int:
@@ -79,30 +110,6 @@ def run_epochs(settings: Settings) -> int:
         + len(SCHEDULES) * settings.seeds * settings.epochs[-1]
         + len(SCHEDULES) * settings.seeds * sum(settings.epochs)
     )
-
-
-def training(
-    arms: Arms, data: FashionMNIST, settings: Settings, seeds: int, epochs: int
-) -> Training:
-    """The training of arms on so many seeds, for so many epochs."""
-    size = settings.batch_size
-    return network.training(arms, data, seeds=seeds, epochs=epochs, batch_size=size)
-
-
-def train(
-    trainings: Trainings, name: str, work: Training, settings: Settings
-) -> History:
-    """The figures when all epochs are done; prints a line for each."""
-
-    def told(stretch: Stretch) -> str:
-        best = max(network.history(work, stretch.runs).scores().values())
-        return (
-            f"epoch {stretch.runs.done}/{work.until} of {work.count} runs, "
-            f"{stretch.seconds:.1f} s, best accuracy {best:.4f}"
-        )
-
-    runs = trainings.train(name, work, told, keep_every=settings.cycle_epochs)
-    return network.history(work, runs)
 
 
 def range_tests(images: Images, settings: Settings) -> RangeTest:
@@ -147,45 +154,36 @@ def readable_bounds(test: RangeTest) -> Bounds:
         raise LabError(f"the range test cannot be read: {error}") from error
 
 
-def untuned(
-    trainings: Trainings, settings: Settings, data: FashionMNIST, bounds: Bounds
-) -> Iterator[Row]:
+def untuned(work: Work, bounds: Bounds) -> Iterator[Row]:
     """Part A: a row for each schedule and length."""
+    settings = work.settings
     for epochs in settings.epochs:
         steps = epochs * settings.steps_per_epoch
         arms = {name: plan.arm(*bounds, steps) for name, plan in SCHEDULES.items()}
-        work = training(arms, data, settings, settings.seeds, epochs)
-        history = train(trainings, f"A {epochs} epochs", work, settings)
+        history = work.train(f"A {epochs} epochs", work.of(arms, epochs))
         cost = settings.range_test_steps
         yield from (row(name, arm, history, cost) for name, arm in arms.items())
 
 
-def tuned(
-    trainings: Trainings,
-    settings: Settings,
-    data: FashionMNIST,
-    peaks: Mapping[str, float],
-    ratio: float,
-) -> list[Row]:
+def tuned(work: Work, peaks: Mapping[str, float], ratio: float) -> list[Row]:
     """Part B: a row for each schedule at its best peak."""
+    settings = work.settings
     epochs = settings.epochs[-1]
     steps = epochs * settings.steps_per_epoch
     arms = {
         name: plan.arm(peaks[name] / ratio, peaks[name], steps)
         for name, plan in SCHEDULES.items()
     }
-    work = training(arms, data, settings, settings.seeds, epochs)
-    history = train(trainings, "B final", work, settings)
+    history = work.train("B final", work.of(arms, epochs))
     return [
         row(name, arm, history, tuning_steps(SCHEDULES[name], settings))
         for name, arm in arms.items()
     ]
 
 
-def peak_scores(
-    trainings: Trainings, settings: Settings, data: FashionMNIST, bounds: Bounds
-) -> dict[str, dict[str, float]]:
+def peak_scores(work: Work, bounds: Bounds) -> dict[str, dict[str, float]]:
     """What peaks are chosen by: each schedule's accuracy with each peak it tries."""
+    settings = work.settings
     epochs = settings.epochs[-1]
     ratio, steps = bounds[1] / bounds[0], epochs * settings.steps_per_epoch
     tried = {
@@ -197,8 +195,7 @@ def peak_scores(
         trial: TUNED[name].arm(peak / ratio, peak, steps)
         for trial, (name, peak) in tried.items()
     }
-    work = training(arms, data, settings, 1, epochs)
-    history = train(trainings, "B choices", work, settings)
+    history = work.train("B choices", work.of(arms, epochs, choosing=1))
     scores: dict[str, dict[str, float]] = {name: {} for name in TUNED}
     for trial, accuracy in history.scores().items():
         name, peak = tried[trial]
@@ -242,17 +239,17 @@ def anytime_arms(
     return arms
 
 
-def snapshots(work: Training, ends: list[Runs], images: Images) -> dict[str, Row]:
+def snapshots(training: Training, ends: list[Runs], images: Images) -> dict[str, Row]:
     """Part D, by arm: every seed's accuracy of the outputs' mean, and of the last's."""
     outputs = [softmax_outputs(runs, images.images) for runs in ends]
-    shape = len(work.arms), work.seeds
+    shape = len(training.arms), training.seeds
     together, alone = (
         accuracies(found, images.labels).reshape(shape).tolist()
         for found in (np.mean(outputs, axis=0), outputs[-1])
     )
     return {
         name: {"together": together[number], "alone": alone[number]}
-        for number, name in enumerate(work.arms)
+        for number, name in enumerate(training.arms)
     }
 
 
@@ -284,13 +281,12 @@ def accuracies(
     return share
 
 
-def landscape(
-    trainings: Trainings, settings: Settings, data: FashionMNIST, bounds: Bounds
-) -> Row:
+def landscape(work: Work, bounds: Bounds) -> Row:
     """Part E: every seed's accuracy by peak and ratio, and that of two suggestions."""
+    settings = work.settings
     epochs, seeds = settings.landscape_epochs, settings.landscape_seeds
     steps = epochs * settings.steps_per_epoch
-    cycle = Schedule("cyclical", triangular)
+    cycle = Schedule("cyclical", cycles(1))
     arms = {
         cell(peak, ratio): cycle.arm(peak / ratio, peak, steps)
         for peak in settings.peaks
@@ -298,8 +294,7 @@ def landscape(
     }
     arms[RANGE_TEST] = cycle.arm(*bounds, steps)
     arms[QUARTER] = cycle.arm(bounds[1] / 4, bounds[1], steps)
-    work = training(arms, data, settings, seeds, epochs)
-    history = train(trainings, "E landscape", work, settings)
+    history = work.train("E landscape", work.of(arms, epochs, choosing=seeds))
     found = {name: history.last(name, "val_accuracy").tolist() for name in arms}
     return {
         "accuracy": [

@@ -11,7 +11,7 @@ import optax
 
 from clr_optax import lr_range_test
 from lab import LabError
-from lab.program import Trainings
+from lab.checkpoints import Trainings
 from lab.training import Arm, Stretch, Training
 from lab.transformer.network import Network
 from lab.transformer.protocol import Settings, final_arms, grid_arms

@@ -1,5 +1,6 @@
 """Checkpoints on small states: exact, and never taken for good when they are not."""
 
+import gc
 import shutil
 import signal
 
@@ -99,6 +100,8 @@ def halved(content):
     return content[: len(content) // 2]
 
 
+# Orbax leaves reads under way when one fails, and Python says so when they end
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize(
     "damage", [flipped, pytest.param(halved, marks=pytest.mark.slow)]
 )
@@ -119,6 +122,7 @@ def test_any_damaged_file_is_harmless_or_passed_over(folder, capfd, damage):
         else:
             same(restored, 3)
         path.write_bytes(intact)
+        gc.collect()
     assert passed_over >= 3
 
 

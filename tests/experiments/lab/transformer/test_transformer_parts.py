@@ -8,7 +8,7 @@ import optax
 import pytest
 from rich.console import Console
 
-from lab.program import Trainings
+from lab.checkpoints import Trainings
 from lab.transformer.network import Network
 from lab.transformer.parts import Stage, new_rows
 from lab.transformer.protocol import SHORT, final_arms
