@@ -56,14 +56,16 @@ class Checkpoints:
 
     def save(self, runs: Runs) -> None:
         """Writes what a resumed run needs; when this returns, it is on the disk."""
+        words = _words(runs.state)
         about = {
             "settings": self.settings,
             "figures": runs.figures.tolist(),
             "seconds": runs.seconds,
-            "checksum": _checksum(runs.figures, runs.state),
+            "checksum": _checksum(runs.figures, words),
         }
         items = ocp.args.Composite(
-            state=ocp.args.StandardSave(runs.state), about=ocp.args.JsonSave(about)
+            state=ocp.args.StandardSave({"words": words}),
+            about=ocp.args.JsonSave(about),
         )
         try:
             if not self.folder.is_dir():  # Orbax would make it again
@@ -112,12 +114,13 @@ class Checkpoints:
         about = self.manager.restore(number, args=item)["about"]
         self._check(about["settings"], number, until)
         figures = np.array(about["figures"], np.float32)
-        shapes = jax.tree.map(ocp.utils.to_shape_dtype_struct, like.state)
-        item = ocp.args.Composite(state=ocp.args.StandardRestore(shapes))
-        state = self.manager.restore(number, args=item)["state"]
-        if _checksum(figures, state) != about["checksum"]:
+        shape = jax.eval_shape(_words, like.state).shape
+        form = {"words": np.zeros(shape, np.uint32)}
+        item = ocp.args.Composite(state=ocp.args.StandardRestore(form))
+        words = self.manager.restore(number, args=item)["state"]["words"]
+        if _checksum(figures, words) != about["checksum"]:
             raise ValueError("its checksum is wrong")
-        return Runs(figures, state, about["seconds"])
+        return Runs(figures, _state(words, like.state), about["seconds"])
 
     def _check(self, found: dict[str, Any], number: int, until: int) -> None:
         """Refuses a checkpoint of other settings, or of more stretches."""
@@ -243,17 +246,46 @@ def ctrl_c_waits() -> Iterator[None]:
             signal.raise_signal(signal.SIGINT)
 
 
-def _checksum(figures: NDArray[np.float32], state: Any) -> list[int]:
-    """The sum of each array's 32-bit words, which one flipped bit changes."""
-    leaves = [figures, *jax.tree.leaves(state)]
-    return [int(_sum_of_words(leaf)) for leaf in leaves]
+def _checksum(figures: NDArray[np.float32], words: Any) -> int:
+    """The sum of all 32-bit words, which one flipped bit changes."""
+    of_figures = figures.view(np.uint32).sum(dtype=np.uint32)
+    return (int(of_figures) + int(jnp.sum(words, dtype=jnp.uint32))) % 2**32
 
 
 @jax.jit
-def _sum_of_words(leaf: jax.Array) -> jax.Array:
-    if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-        leaf = jax.random.key_data(leaf)
-    return jax.lax.bitcast_convert_type(leaf, jnp.uint32).sum(dtype=jnp.uint32)
+def _words(state: Any) -> jax.Array:
+    """A state as one array, a row of words for each run.
+
+    Of several arrays, Orbax leaves some half read when one is damaged, and Python
+    complains of them later.
+    """
+    rows = [
+        jax.lax.bitcast_convert_type(_plain(leaf), jnp.uint32).reshape(len(leaf), -1)
+        for leaf in jax.tree.leaves(state)
+    ]
+    return jnp.concatenate(rows, axis=1)
+
+
+def _state(words: NDArray[np.uint32], like: Any) -> Any:
+    """The state of such words, in the form of another."""
+    leaves, tree = jax.tree.flatten(like)
+    plain = [jax.eval_shape(_plain, leaf) for leaf in leaves]
+    ends = np.cumsum([leaf.size // len(words) for leaf in plain])
+    new = []
+    for leaf, form, row in zip(
+        leaves, plain, np.split(words, ends[:-1], axis=1), strict=True
+    ):
+        array: Any = np.ascontiguousarray(row).view(form.dtype).reshape(form.shape)
+        if form.dtype != leaf.dtype:
+            array = jax.random.wrap_key_data(array)
+        new.append(jax.device_put(array, leaf.sharding))
+    return jax.tree.unflatten(tree, new)
+
+
+def _plain(leaf: Any) -> Any:
+    """Numbers in the place of random keys."""
+    keys = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    return jax.random.key_data(leaf) if keys else leaf
 
 
 def _pass_over(number: int | str, why: object) -> None:

@@ -52,7 +52,7 @@ class Known:
 
 def start(training):
     count = training.count
-    state = State({"w": jnp.zeros(count)}, {"count": jnp.zeros(1)}, ())
+    state = State({"w": jnp.zeros(count)}, {"count": jnp.zeros(count)}, ())
     return Runs(np.zeros((count, 0, 0), np.float32), state)
 
 
