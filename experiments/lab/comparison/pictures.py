@@ -9,11 +9,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullLocator
 
 from clr_optax import RangeTest
-from lab.arms import DASHES
-from lab.comparison.hopes import landscape
+from lab.comparison.report import accuracy, cycle_ends, landscape
 from lab.comparison.schedules import SCHEDULES
-from lab.comparison.tables import accuracy, cycle_ends
-from lab.saved import save_figure
+from lab.saved import DASHES, save_figure
 
 Results = dict[str, Any]
 

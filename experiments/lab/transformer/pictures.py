@@ -6,9 +6,8 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from lab.arms import DASHES
-from lab.saved import save_figure
-from lab.transformer.tables import as_curves, by_arm
+from lab.saved import DASHES, save_figure
+from lab.transformer.report import as_curves, by_arm
 
 
 def draw_all(results: dict[str, Any], out: Path) -> None:

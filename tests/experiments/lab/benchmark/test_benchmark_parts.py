@@ -8,8 +8,8 @@ import pytest
 
 from lab import LabError
 from lab.benchmark import timing
-from lab.benchmark.page import HOW, formatted, page
-from lab.benchmark.schedule import SCHEDULE, loop, textbook_line
+from lab.benchmark.parts import SCHEDULE, loop, textbook_line
+from lab.benchmark.report import HOW, formatted, page
 
 
 def test_a_line_gives_median_spread_and_ratio():

@@ -1,9 +1,10 @@
 """The page that benchmark.py writes of its JSON's content."""
 
 import statistics
+from collections.abc import Sequence
 from typing import Any
 
-from lab.tables import markdown, measured_with, written_by
+from lab.tables import Table, measured_with, written_by
 
 HOW = (
     f"{written_by('benchmark')} `--help` says how peers are measured. "
@@ -26,8 +27,10 @@ def page(results: dict[str, Any]) -> str:
     parts = ["# What it costs", HOW, measured_with(results["environment"])]
     for section, rows in results.items():
         if section != "environment":
-            parts += [
-                f"## {section.capitalize()}",
-                markdown(HEADINGS, [*map(formatted, rows)]),
-            ]
+            parts += [f"## {section.capitalize()}", table(rows).markdown()]
     return "\n\n".join(parts) + "\n"
+
+
+def table(rows: Sequence[dict[str, Any]]) -> Table:
+    """Lines of the page as a table."""
+    return Table(HEADINGS, [formatted(row) for row in rows])
