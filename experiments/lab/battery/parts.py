@@ -32,7 +32,7 @@ Floats = NDArray[np.float32]
 def measure(
     settings: Settings, data_dir: Path | None, cells: Sequence[Cell]
 ) -> Iterator[dict[str, Any]]:
-    """Yields all that the report needs of a cell, as JSON, as soon as it is measured."""
+    """Yields all that the report needs of a cell as soon as it is measured."""
     cores = sorted(os.sched_getaffinity(0)) if jax.default_backend() == "cpu" else []
     work = partial(measured, settings, data_dir)
     spawn = multiprocessing.get_context("spawn")
@@ -140,7 +140,9 @@ def grid_of_cycles(
         cosine: bool = False,
     ) -> tuple[Floats, Floats]:
         shape = len(peaks), len(seeds)
-        peak, seed = np.meshgrid(np.float32(peaks), np.int32(seeds), indexing="ij")
+        peak, seed = np.meshgrid(
+            np.array(peaks, np.float32), np.array(seeds, np.int32), indexing="ij"
+        )
         same = np.full(peak.size, ratio, np.float32), np.full(peak.size, cosine)
         before, after = program(peak.ravel(), *same, seed.ravel())
         return np.reshape(before, shape), np.reshape(after, shape)

@@ -47,7 +47,7 @@ class Cell(NamedTuple):
 
 
 class Optimizer(NamedTuple):
-    """From a schedule to a transformation; and the lowest peak of the grid, 2**lowest."""
+    """From a schedule to a transformation; the lowest peak of its grid is 2**lowest."""
 
     make: Callable[[optax.Schedule], optax.GradientTransformation]
     lowest: int

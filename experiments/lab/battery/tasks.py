@@ -5,6 +5,7 @@ primitive in them: in a compiled loop on a CPU it is many times slower than the
 product of patches and kernel.
 """
 
+import itertools
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -258,7 +259,7 @@ class Coder(nnx.Module):
     """Dense layers of these widths."""
 
     def __init__(self, widths: tuple[int, ...], rngs: nnx.Rngs):
-        pairs = zip(widths, widths[1:], strict=False)
+        pairs = itertools.pairwise(widths)
         self.layers = nnx.List([nnx.Linear(a, b, rngs=rngs) for a, b in pairs])
 
     def __call__(self, x: jax.Array) -> jax.Array:
