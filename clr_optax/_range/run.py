@@ -188,18 +188,25 @@ def lr_range_test(
 
     runs = iterate(_NAME, step, list(zip(carries, given, strict=True)), batches, length)
     del carries  # they were donated
-    short = isinstance(batches, Stream) and batches.taken < length
-    if short and not all(carry.stop.stopped for carry, _ in runs):
-        raise ValueError(
-            f"{_NAME} needs {length} batches (num_steps times accumulate), got "
-            f"{batches.taken}, only what can start again, as a list, may be shorter."
-        )
+    check_enough(_NAME, batches, length, [carry for carry, _ in runs])
 
     with jax.debug_nans(False), jax.debug_infs(False):
         curves = [_measured(points, accumulate) for _, points in runs]
         if several:
             return RangeTest(lrs, *jax.tree.map(lambda *a: jnp.stack(a), *curves))
         return RangeTest(lrs, *curves[0])
+
+
+def check_enough(
+    function: str, batches: Stream | PyTree, length: int, carries: list[Carry]
+) -> None:
+    """Raises ValueError if an iterable was used up before all runs had an end."""
+    short = isinstance(batches, Stream) and batches.taken < length
+    if short and not all(carry.stop.stopped for carry in carries):
+        raise ValueError(
+            f"{function} needs {length} batches (num_steps times accumulate), got "
+            f"{batches.taken}, only what can start again, as a list, may be shorter."
+        )
 
 
 def begun(

@@ -1,7 +1,7 @@
 """Short cycles at a few peaks: the best peak is measured, not read from a curve."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
@@ -19,12 +19,12 @@ from clr_optax._range.args import (
     parameters,
     whole,
 )
-from clr_optax._range.batches import Stream, source
+from clr_optax._range.batches import source
 from clr_optax._range.curve import RangeTest
 from clr_optax._range.loop import iterate, on_mesh
 from clr_optax._range.peaks import RATIO, Sweep
 from clr_optax._range.readings import Numbers
-from clr_optax._range.run import begun, lr_range_test
+from clr_optax._range.run import begun, check_enough, lr_range_test
 from clr_optax._range.step import Carry, Given, Score, TrainingStep
 from clr_optax._types import Batch, Batches, LossFn, Optimizer, PyTree
 
@@ -102,7 +102,8 @@ def lr_sweep(
     References:
         Smith, 2018, https://arxiv.org/abs/1803.09820, on short runs as a measure.
     """
-    leaves = jax.tree.leaves((params, state, batches, held_out, key))
+    given = params, state, batches, held_out, key
+    leaves = jax.tree.leaves(given, is_leaf=lambda x: isinstance(x, Iterator))
     if any(isinstance(leaf, jax.core.Tracer) for leaf in leaves):
         raise TypeError(
             f"{_NAME} needs values that are known, to choose peaks by losses, "
@@ -220,12 +221,7 @@ class _Training:
         starts = list(zip(carries, given, strict=True))
         del carries  # they will be donated
         runs = iterate(_NAME, step, starts, batches, length)
-        if isinstance(batches, Stream) and batches.taken < length:
-            raise ValueError(
-                f"{_NAME} needs {length} batches for each round of cycles, got "
-                f"{batches.taken}, only what can start again, as a list, may be "
-                "shorter."
-            )
+        check_enough(_NAME, batches, length, [carry for carry, _ in runs])
         last = slice(self.accumulate - 1, None, self.accumulate)
         curves = np.array(
             [np.where(points.reached, points.loss, np.inf)[last] for _, points in runs]

@@ -43,11 +43,11 @@ def watch_carries():
     """A list that gets the first and the last carry of each range test."""
     carries, iterate = [], clr_optax._range.run.iterate
 
-    def watched(function, step, carry, *rest):
-        before = jax.tree.map(lambda a: a.sharding, carry)
-        carry, points = iterate(function, step, carry, *rest)
-        carries.append((before, carry))
-        return carry, points
+    def watched(function, step, starts, *rest):
+        before = [jax.tree.map(lambda a: a.sharding, carry) for carry, _ in starts]
+        runs = iterate(function, step, starts, *rest)
+        carries.extend(zip(before, [carry for carry, _ in runs], strict=True))
+        return runs
 
     clr_optax._range.run.iterate = watched
     return carries

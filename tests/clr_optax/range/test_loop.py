@@ -80,8 +80,8 @@ def adding(i, carry, given, x):
 
 def test_dispatched_steps_end_soon_after_the_stop():
     for batches in (jnp.float32(1), iter(jnp.ones(100))):
-        total, (xs, ones) = loop.iterate(
-            "test", adding, jnp.float32(0), None, batches, 100
+        [(total, (xs, ones))] = loop.iterate(
+            "test", adding, [(jnp.float32(0), None)], batches, 100
         )
         count = int(ones.sum())
         assert 21 <= count <= 21 + 8
@@ -110,7 +110,9 @@ def test_what_a_step_closes_over_is_no_constant_of_the_program(monkeypatch):
 
     loop_program = loop._program
     monkeypatch.setattr(loop, "_program", watched)
-    total, sums = loop.iterate("test", step, jnp.float32(0), None, jnp.float32(2), 3)
+    [(total, sums)] = loop.iterate(
+        "test", step, [(jnp.float32(0), None)], jnp.float32(2), 3
+    )
     assert total == 6 * sums[0] == 6 * 2500
     assert all("tensor<50x50xf32>" in text.split("->")[0] for text in texts)
     assert len(texts) == 3

@@ -1,0 +1,294 @@
+"""The sweep: its cycles are trainings, its grid finds the best peak, its refusals."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from range_problems import problem, regression
+
+from clr_optax import RangeTest, Sweep, clr_schedule, lr_range_test, lr_sweep
+from clr_optax._range import loop
+
+PARAMS, STACKED = problem()
+BATCHES = [jax.tree.map(lambda a, i=i: a[i], STACKED) for i in range(3)]
+HELD_OUT = jax.tree.map(lambda a: a[0] + 0.1, STACKED)
+LRS = np.geomspace(1e-6, 10, 100)
+
+
+def noisy(params, batch, key):
+    return regression(params, batch) + 0.1 * jax.random.uniform(key)
+
+
+def reading(max_lr):
+    """A range test whose max_lr is about that."""
+    fall = 1 / (1 + (LRS / (max_lr / 2)) ** 4) + 0.01
+    test = RangeTest(LRS, np.where(max_lr * 40 < LRS, 1e3, fall))
+    assert test.bounds()[1] == pytest.approx(max_lr, rel=0.6)
+    return test
+
+
+sweep = functools.partial(lr_sweep, regression, PARAMS, num_steps=30)
+
+
+def trained(peak, num_steps=30, accumulate=1, optimizer=optax.sgd):
+    """The params after a cycle, and the losses in it, by Optax alone."""
+    schedule = clr_schedule(peak / 10, peak, num_steps // 2)
+    transformation = optimizer(schedule)
+    params, state, losses = PARAMS, transformation.init(PARAMS), []
+    for i in range(num_steps):
+        batches = [BATCHES[(i * accumulate + k) % 3] for k in range(accumulate)]
+        both = [jax.value_and_grad(regression)(params, batch) for batch in batches]
+        losses.append(np.mean([loss for loss, _ in both]))
+        grads = jax.tree.map(lambda *g: sum(g) / accumulate, *(g for _, g in both))
+        updates, state = transformation.update(grads, state, params)
+        params = optax.apply_updates(params, updates)
+    return params, losses
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+@pytest.mark.parametrize("optimizer", [optax.sgd, optax.adam])
+def test_each_point_is_a_training(optimizer, accumulate):
+    found = sweep(
+        BATCHES, test=reading(0.02), optimizer=optimizer, accumulate=accumulate
+    )
+    scored = sweep(
+        BATCHES,
+        test=reading(0.02),
+        optimizer=optimizer,
+        accumulate=accumulate,
+        held_out=HELD_OUT,
+    )
+    for peak, last, held_out in zip(
+        found.peaks[:5].tolist(), found.losses, scored.losses, strict=False
+    ):
+        params, losses = trained(peak, 30, accumulate, optimizer)
+        np.testing.assert_allclose(last, np.mean(losses[-3:]), rtol=2e-5)
+        np.testing.assert_allclose(held_out, regression(params, HELD_OUT), rtol=2e-5)
+    np.testing.assert_allclose(scored.start, regression(PARAMS, HELD_OUT), rtol=1e-6)
+
+
+def test_several_batches_held_out_count_by_their_mean():
+    test = reading(0.02)
+    both = [sweep(BATCHES, test=test, held_out=batch).losses[:5] for batch in BATCHES]
+    mean = sweep(BATCHES, test=test, held_out=BATCHES).losses[:5]
+    np.testing.assert_allclose(mean, np.mean(both, axis=0), rtol=1e-6)
+
+
+def test_the_peaks_are_five_around_max_lr():
+    test = reading(0.02)
+    found = sweep(BATCHES, test=test)
+    np.testing.assert_allclose(
+        found.peaks[np.arange(5) + (found.peaks[0] < 0.9 * test.bounds()[1] / 4)],
+        test.bounds()[1] * np.array([0.25, 0.5, 1, 2, 4]),
+        rtol=1e-6,
+    )
+    assert found.steps == 30 * found.peaks.size
+    assert found.peaks.size in (5, 6, 7)
+
+
+@pytest.mark.parametrize(("max_lr", "end"), [(1e-4, -1), (6.0, 0)])
+def test_the_grid_goes_on_where_the_best_is_at_its_edge(max_lr, end):
+    found = sweep(BATCHES, test=reading(max_lr))
+    assert found.peaks.size == 7  # and no more
+    center = reading(max_lr).bounds()[1]
+    assert found.peaks[end] == pytest.approx(center * (16 if end else 1 / 16))
+    np.testing.assert_allclose(found.peaks[1:] / found.peaks[:-1], 2, rtol=1e-6)
+
+
+def test_the_bounds_are_half_the_best_peak_and_a_tenth_of_that():
+    found = sweep(BATCHES, test=reading(0.02))
+    base_lr, max_lr = found.bounds()
+    assert max_lr == pytest.approx(found.peaks[found.losses.argmin()] / 2)
+    assert base_lr == pytest.approx(max_lr / 10)
+    assert type(base_lr) is type(max_lr) is float
+
+
+def test_without_a_test_one_is_made_of_the_same_training():
+    found = sweep(BATCHES, optimizer=optax.adam)
+    test = lr_range_test(regression, PARAMS, BATCHES, optimizer=optax.adam)
+    same = sweep(BATCHES, optimizer=optax.adam, test=test)
+    np.testing.assert_array_equal(found.losses, same.losses)
+    assert found.steps == same.steps + 100
+
+
+def test_where_no_test_can_be_read_a_coarse_grid_tells_where_to_begin():
+    unread = RangeTest(LRS, np.ones(100))
+    found = sweep(BATCHES, test=unread)
+    assert found.peaks.size == 3
+    assert found.steps == 3 * 30 + 8 * 15
+    coarse = 1e-6 * 8.0 ** np.arange(8)
+    assert min(abs(np.log(found.peaks[1] / coarse))) < 1e-5
+    assert found.losses.min() < found.start
+
+
+def test_a_cycle_that_diverges_is_a_point_at_infinity():
+    found = lr_sweep(
+        lambda params, batch: jnp.sum(params**4),
+        jnp.ones(2),
+        None,
+        test=reading(0.5),
+        num_steps=20,
+    )
+    assert np.isinf(found.losses).any()
+    assert np.isfinite(found.losses).any()
+    assert np.isfinite(found.bounds()).all()
+
+
+@pytest.mark.parametrize("batches", [STACKED, BATCHES, tuple(BATCHES * 40)[::1]])
+@pytest.mark.parametrize("at_once", [1, 2, None])
+def test_the_forms_of_batches_and_how_many_at_once_change_nothing(batches, at_once):
+    if isinstance(batches, tuple) and len(batches) > 2:
+        batches = iter(batches * 5)  # a generator that repeats by itself
+    expected = sweep(BATCHES, test=reading(0.02), held_out=HELD_OUT)
+    found = sweep(batches, test=reading(0.02), held_out=HELD_OUT, at_once=at_once)
+    np.testing.assert_allclose(found.losses, expected.losses, rtol=1e-5)
+
+
+def test_a_batch_is_read_once_for_all_peaks_of_a_round():
+    read = []
+
+    class Loader:
+        def __iter__(self):
+            for batch in BATCHES * 10:
+                read.append(1)
+                yield batch
+
+    found = sweep(Loader(), test=reading(0.02))
+    assert len(read) == 30 * (1 + found.peaks.size - 5)
+
+
+def test_state_key_and_aux_mean_what_they_mean_in_a_range_test():
+    def loss_fn(params, state, batch, key):
+        return noisy(params, batch, key), (state + 1, state)
+
+    found = lr_sweep(
+        loss_fn,
+        PARAMS,
+        BATCHES,
+        state=jnp.zeros((), jnp.int32),
+        key=jax.random.key(0),
+        has_aux=True,
+        test=reading(0.02),
+        num_steps=30,
+    )
+    plain = lr_sweep(
+        noisy,
+        PARAMS,
+        BATCHES,
+        key=jax.random.key(0),
+        test=reading(0.02),
+        num_steps=30,
+    )
+    np.testing.assert_allclose(found.losses, plain.losses, rtol=1e-6)
+
+
+def test_params_may_be_a_function_of_the_key():
+    init = functools.partial(jax.tree.map, lambda a: a, PARAMS)
+
+    def made(key):
+        return init()
+
+    found = lr_sweep(
+        noisy,
+        made,
+        BATCHES,
+        key=jax.random.key(0),
+        test=reading(0.02),
+        num_steps=30,
+    )
+    plain = lr_sweep(
+        noisy, PARAMS, BATCHES, key=jax.random.key(0), test=reading(0.02), num_steps=30
+    )
+    np.testing.assert_array_equal(found.losses, plain.losses)
+
+
+def test_all_at_once_is_the_same_on_another_device(monkeypatch):
+    by_turns = sweep(BATCHES, test=reading(0.02))
+    together = []
+    at_once = loop._at_once
+    monkeypatch.setattr(loop.jax, "default_backend", lambda: "gpu")
+    monkeypatch.setattr(
+        loop, "_at_once", lambda *a: together.append(len(a[2])) or at_once(*a)
+    )
+    found = sweep(BATCHES, test=reading(0.02))
+    assert together[0] == 5
+    np.testing.assert_allclose(found.losses, by_turns.losses, rtol=1e-5)
+
+
+def test_nothing_that_is_given_is_changed():
+    params = jax.tree.map(jnp.copy, PARAMS)
+    lr_sweep(regression, params, BATCHES, num_steps=20, test=reading(0.02))
+    jax.tree.map(np.testing.assert_array_equal, params, PARAMS)
+
+
+WRONG = [
+    (TypeError, {"test": LRS}, "test to be a RangeTest, got test=array"),
+    (ValueError, {"num_steps": 19}, "num_steps from 20 to 1000000, got num_steps=19"),
+    (TypeError, {"num_steps": 30.0}, "a whole num_steps, got num_steps=30.0"),
+    (ValueError, {"at_once": -1}, "at_once from 1 to 1000000, got at_once=-1"),
+    (TypeError, {"key": jax.random.split(jax.random.key(0))}, "one random key, got 2"),
+    (TypeError, {"held_out": object()}, "held_out to be a pytree of arrays"),
+    (TypeError, {"loss_fn": 3}, "loss_fn to be a function"),
+    (ValueError, {"batches": iter(BATCHES)}, "30 batches .*, got 3"),
+    (
+        ValueError,
+        {"loss_fn": lambda p, b: regression(p, b) * jnp.nan},
+        "a cycle that ends with a finite loss, got none at peaks from",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("error", "wrong", "message"), WRONG, ids=lambda x: str(x)[:40]
+)
+def test_what_is_wrong_is_named(error, wrong, message):
+    given = {"loss_fn": regression, "params": PARAMS, "batches": BATCHES}
+    given |= {"num_steps": 30, "test": reading(0.02)}
+    with pytest.raises(error, match=f"^lr_sweep needs {message}"):
+        lr_sweep(**given | wrong)
+
+
+def test_inside_jit_it_is_refused():
+    def inside(params):
+        return lr_sweep(regression, params, STACKED).peaks
+
+    with pytest.raises(TypeError, match="^lr_sweep needs values that are known"):
+        jax.jit(inside)(PARAMS)
+
+
+PEAKS = np.array([0.1, 0.2, 0.4])
+
+
+@pytest.mark.parametrize(
+    ("losses", "start", "notes"),
+    [
+        ([2, 1, 2], 3, ()),
+        ([1, 2, 3], 4, ("max_lr: the best peak is the lowest that was tried",)),
+        ([3, 2, 1], 4, ("max_lr: the best peak is the highest that was tried",)),
+        ([3, 2, np.inf], 2, ("max_lr: no cycle ends below the loss at the start",)),
+        ([3, 2, np.inf], 2.01, ()),
+    ],
+)
+def test_reservations_are_told(losses, start, notes):
+    found = Sweep(PEAKS, np.array(losses, float), start)
+    assert found.reservations() == notes
+    assert repr(found).endswith("".join(f"; {note}" for note in notes) + ")")
+
+
+def test_the_picture_shows_the_losses_the_bounds_and_what_diverged():
+    figure = pytest.importorskip("matplotlib.figure").Figure()
+    found = Sweep(PEAKS, np.array([2.0, 1.0, np.inf]), 3.0)
+    ax = found.plot(figure.subplots())
+    known, diverged, start = ax.lines
+    np.testing.assert_array_equal(known.get_xydata(), [[0.1, 2], [0.2, 1]])
+    assert diverged.get_xdata().tolist() == [0.4]
+    assert start.get_ydata()[0] == 3
+    (shown,) = ax.patches
+    assert [shown.get_x(), shown.get_x() + shown.get_width()] == [0.01, 0.1]
+    assert ax.get_xscale() == "log"
+    low, high = ax.get_ylim()
+    assert low < 1
+    assert high > max(3, *diverged.get_ydata())
