@@ -255,7 +255,7 @@ def test_inside_jit_it_is_refused():
     def inside(params):
         return lr_sweep(regression, params, STACKED).peaks
 
-    with pytest.raises(TypeError, match="^lr_sweep needs values that are known"):
+    with pytest.raises(TypeError, match=r"^lr_sweep needs values that are known"):
         jax.jit(inside)(PARAMS)
 
 
