@@ -268,18 +268,18 @@ def _words(state: Any) -> jax.Array:
 
 def _state(words: NDArray[np.uint32], like: Any) -> Any:
     """The state of such words, in the form of another."""
-    leaves, tree = jax.tree.flatten(like)
-    plain = [jax.eval_shape(_plain, leaf) for leaf in leaves]
-    ends = np.cumsum([leaf.size // len(words) for leaf in plain])
-    new = []
-    for leaf, form, row in zip(
-        leaves, plain, np.split(words, ends[:-1], axis=1), strict=True
-    ):
-        array: Any = np.ascontiguousarray(row).view(form.dtype).reshape(form.shape)
+    forms = [jax.eval_shape(_plain, leaf) for leaf in jax.tree.leaves(like)]
+    ends = np.cumsum([form.size // len(words) for form in forms])
+    parts = iter(zip(forms, np.split(words, ends[:-1], axis=1), strict=True))
+
+    def restored(leaf: jax.Array) -> jax.Array:
+        form, part = next(parts)
+        array: Any = np.ascontiguousarray(part).view(form.dtype).reshape(form.shape)
         if form.dtype != leaf.dtype:
             array = jax.random.wrap_key_data(array)
-        new.append(jax.device_put(array, leaf.sharding))
-    return jax.tree.unflatten(tree, new)
+        return jax.device_put(array, leaf.sharding)
+
+    return jax.tree.map(restored, like)
 
 
 def _plain(leaf: Any) -> Any:

@@ -45,7 +45,10 @@ def test_a_job_runs_in_a_process_of_its_own():
 def test_a_missing_peer_is_skipped_with_a_line(capsys):
     options = {"base": "sys", "module": "no_such_package"}
     assert timing.peer_job("imports", sys.executable, **options) is None
-    assert "skipped imports: ModuleNotFoundError" in capsys.readouterr().out
+    assert (
+        "skipped: the job imports failed: ModuleNotFoundError"
+        in capsys.readouterr().out
+    )
 
 
 def test_a_job_that_fails_is_an_error():
