@@ -26,10 +26,6 @@ from lab.tables import Progress
 from lab.training import Runs, Stretch, Training
 
 
-class CheckpointError(LabError):
-    """The checkpoints at hand can't be used, or none can be written."""
-
-
 class Checkpoints:
     """The checkpoints of one training in one folder: the last two, and each k-th.
 
@@ -45,7 +41,7 @@ class Checkpoints:
         try:  # Orbax takes a file for a folder until it saves
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise CheckpointError(
+            raise LabError(
                 f"{self.folder} cannot be a folder of checkpoints ({error.strerror}): "
                 "remove what is there, or choose another --out."
             ) from error
@@ -76,7 +72,7 @@ class Checkpoints:
             with ctrl_c_waits():
                 self.manager.save(runs.done, args=items)
         except Exception as error:  # Orbax wraps what the file system says in its own
-            raise CheckpointError(
+            raise LabError(
                 f"checkpoint {runs.done} could not be written to {self.folder} "
                 f"({_first_line(error)}); earlier ones are intact: make room and go on "
                 "with --resume."
@@ -92,7 +88,7 @@ class Checkpoints:
         for number in sorted(self.manager.all_steps(), reverse=True):
             try:
                 return self._read(number, like, until)
-            except CheckpointError:
+            except LabError:
                 raise
             except Exception as error:  # whatever a damaged file makes Orbax raise
                 _pass_over(number, error)
@@ -103,7 +99,7 @@ class Checkpoints:
         try:
             return self._read(number, like, number)
         except Exception as error:
-            raise CheckpointError(
+            raise LabError(
                 f"checkpoint {number} in {self.folder} cannot be read "
                 f"({_first_line(error)}): choose another --out."
             ) from error
@@ -130,13 +126,13 @@ class Checkpoints:
             if found.get(name) != value
         ]
         if different:
-            raise CheckpointError(
+            raise LabError(
                 f"the checkpoints in {self.folder} are of other settings: "
                 f"{'; '.join(different)}. Give the settings that they were made with, "
                 "or another --out."
             )
         if number > until:
-            raise CheckpointError(
+            raise LabError(
                 f"{self.folder} has {number} epochs done, more than --epochs {until}: "
                 f"give --epochs {number} or more, or another --out."
             )
@@ -268,18 +264,19 @@ def _words(state: Any) -> jax.Array:
 
 def _state(words: NDArray[np.uint32], like: Any) -> Any:
     """The state of such words, in the form of another."""
-    leaves, tree = jax.tree.flatten(like)
-    plain = [jax.eval_shape(_plain, leaf) for leaf in leaves]
-    ends = np.cumsum([leaf.size // len(words) for leaf in plain])
-    new = []
-    for leaf, form, row in zip(
-        leaves, plain, np.split(words, ends[:-1], axis=1), strict=True
-    ):
-        array: Any = np.ascontiguousarray(row).view(form.dtype).reshape(form.shape)
+    forms = [jax.eval_shape(_plain, leaf) for leaf in jax.tree.leaves(like)]
+    ends = np.cumsum([form.size // len(words) for form in forms])
+    parts = iter(zip(forms, np.split(words, ends[:-1], axis=1), strict=True))
+
+    def restored(leaf: jax.Array) -> jax.Array:
+        form, part = next(parts)
+        array: Any = np.ascontiguousarray(part).view(form.dtype).reshape(form.shape)
         if form.dtype != leaf.dtype:
             array = jax.random.wrap_key_data(array)
-        new.append(jax.device_put(array, leaf.sharding))
-    return jax.tree.unflatten(tree, new)
+        placed: jax.Array = jax.device_put(array, leaf.sharding)
+        return placed
+
+    return jax.tree.map(restored, like)
 
 
 def _plain(leaf: Any) -> Any:

@@ -68,13 +68,15 @@ def make_mesh(runs: int, shared: bool) -> Mesh:
     )
 
 
-def each_run(platform: str) -> Callable[[Callable[..., Any], Any], Any]:
-    """How a device takes its runs: a function of (one_run, arguments).
+def each_run(platform: str, one_run: Callable[..., Any], args: Any) -> Any:
+    """What a function says of each run on a device.
 
     One run keeps a CPU's core busy, and a batch of runs takes 1.7 times as long as one
     after the other. A GPU or TPU is hardly used by one.
     """
-    return _one_after_the_other if platform == "cpu" else _as_a_batch
+    if platform == "cpu":
+        return jax.lax.map(lambda own: one_run(*own), args)
+    return jax.vmap(one_run)(*args)
 
 
 def images_at_once(platform: str, batch_size: int) -> int:
@@ -91,11 +93,3 @@ def awaited(array: jax.Array) -> NDArray[np.float32]:
     while not array.is_ready():
         time.sleep(0.01)
     return np.asarray(array)
-
-
-def _one_after_the_other(one_run: Callable[..., Any], args: Any) -> Any:
-    return jax.lax.map(lambda xs: one_run(*xs), args)
-
-
-def _as_a_batch(one_run: Callable[..., Any], args: Any) -> Any:
-    return jax.vmap(one_run)(*args)

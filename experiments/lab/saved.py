@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lab import LabError
@@ -69,6 +70,21 @@ class ResultsFile:
                 "or choose another --out"
             ) from error
         return content
+
+
+def panels(
+    size: tuple[float, float],
+    count: int = 1,
+    *,
+    sharex: bool = False,
+    sharey: bool = False,
+) -> tuple[Figure, list[Axes]]:
+    """A figure with axes beside each other, with a faint grid."""
+    figure = Figure(figsize=size, layout="constrained")
+    row = figure.subplots(1, count, squeeze=False, sharex=sharex, sharey=sharey)[0]
+    for axes in row:
+        axes.grid(alpha=0.3)
+    return figure, list(row)
 
 
 def save_figure(figure: Figure, path: Path) -> None:

@@ -122,15 +122,26 @@ def named(rows: Sequence[dict[str, Any]], arm: str) -> dict[str, Any]:
     return next(row for row in rows if row["arm"] == arm)
 
 
-def written_by(program: str) -> str:
-    """A sentence of where a page and its pictures come from."""
-    return (
+def page(
+    program: str,
+    title: str,
+    results: dict[str, Any],
+    *parts: str,
+    how: str = "",
+    more: str = "",
+) -> str:
+    """A program's page in Markdown: where all comes from, its parts, the protocol.
+
+    `how` says how the program is run, `more` of where the figures were measured.
+    """
+    written = (
         f"`python experiments/{program}.py` writes [{program}.json]({program}.json), "
-        "and from it all that is shown here."
+        f"and from it all that is shown here. {how}"
     )
-
-
-def measured_with(environment: dict[str, Any]) -> str:
-    """A sentence of the versions and the device that figures come from."""
-    where = ", ".join(f"{name} {value}" for name, value in environment.items())
-    return f"Measured with {where}."
+    versions = ", ".join(f"{name} {v}" for name, v in results["environment"].items())
+    measured = f"Measured with {versions}. {more}"
+    text = [f"# {title}", written.rstrip(), measured.rstrip(), *parts]
+    if "protocol" in results:
+        protocol = results["protocol"].strip()
+        text += ["## The protocol", f"```text\n{protocol}\n```"]
+    return "\n\n".join(text) + "\n"

@@ -222,8 +222,8 @@ def over_runs(
         check_vma=False,
     )
     def spread(own: tuple[Any, ...], shared: tuple[Any, ...]) -> Any:
-        each = each_run(mesh.devices.flat[0].platform)
-        return each(lambda *run: of_one(*run, *shared), own)
+        platform = mesh.devices.flat[0].platform
+        return each_run(platform, lambda *run: of_one(*run, *shared), own)
 
     return spread(own, shared)
 

@@ -4,11 +4,12 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
-from lab.tables import Table, measured_with, written_by
+from lab import tables
+from lab.tables import Table
 
 HOW = (
-    f"{written_by('benchmark')} `--help` says how peers are measured. "
-    "Where JAX and PyTorch find a GPU, both are measured there."
+    "`--help` says how peers are measured. Where JAX and PyTorch find a GPU, both are "
+    "measured there."
 )
 HEADINGS = "what", "median", "least to most", "ratio", "to"
 
@@ -24,11 +25,11 @@ def formatted(line: dict[str, Any]) -> list[str]:
 
 def page(results: dict[str, Any]) -> str:
     """A page in Markdown with all that was measured, and where."""
-    parts = ["# What it costs", HOW, measured_with(results["environment"])]
+    parts = []
     for section, rows in results.items():
         if section != "environment":
             parts += [f"## {section.capitalize()}", table(rows).markdown()]
-    return "\n\n".join(parts) + "\n"
+    return tables.page("benchmark", "What it costs", results, *parts, how=HOW)
 
 
 def table(rows: Sequence[dict[str, Any]]) -> Table:

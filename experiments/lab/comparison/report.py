@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lab import tables
 from lab.comparison.schedules import (
     BASELINE,
     CLR,
@@ -18,9 +19,7 @@ from lab.tables import (
     Table,
     difference,
     mean_and_sd,
-    measured_with,
     named,
-    written_by,
 )
 
 Results = dict[str, Any]
@@ -229,11 +228,10 @@ def mean(values: Floats) -> float:
 def page(results: Results) -> str:
     """A page in Markdown with all that came out, and the protocol."""
     minutes = sum(results["seconds"].values()) / 60
-    where = measured_with(results["environment"])
-    parts = [
-        "# CLR beside what a user would pick instead",
-        written_by("comparison"),
-        f"{where} Training took {minutes:.0f} minutes.",
+    return tables.page(
+        "comparison",
+        "CLR beside what a user would pick instead",
+        results,
         "## With and without tuning",
         schedules(results).markdown(),
         "![Accuracy by training steps](accuracy.png)",
@@ -246,7 +244,5 @@ def page(results: Results) -> str:
         "![The range test](range_test.png)",
         "## What was hoped",
         hopes(results),
-        "## The protocol",
-        f"```text\n{results['protocol'].strip()}\n```",
-    ]
-    return "\n\n".join(parts) + "\n"
+        more=f"Training took {minutes:.0f} minutes.",
+    )

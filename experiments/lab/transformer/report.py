@@ -6,13 +6,12 @@ from typing import Any
 import numpy as np
 
 from clr_optax import RangeTest
+from lab import tables
 from lab.tables import (
     Table,
     mean_and_reach,
     mean_and_sd,
-    measured_with,
     paired_difference,
-    written_by,
 )
 
 Rows = list[dict[str, Any]]
@@ -110,24 +109,21 @@ def choices(results: dict[str, Any]) -> str:
 
 def page(results: dict[str, Any]) -> str:
     """A page in Markdown with all that came out, and the protocol."""
-    where, minutes = measured_with(results["environment"]), results["seconds"] / 60
-    text = results["text"]
-    parts = [
-        "# CLR with AdamW on a small transformer",
-        written_by("transformer"),
-        f"{where} All of it took {minutes:.0f} minutes. The text has "
-        f"{text['vocabulary']} different characters and the SHA-256 {text['sha256']}; "
-        "another Python may have another.",
+    text, minutes = results["text"], results["seconds"] / 60
+    return tables.page(
+        "transformer",
+        "CLR with AdamW on a small transformer",
+        results,
         "## The final runs",
         readme(results),
         "![Loss by steps](loss.png)",
         "## The rates",
         f"{choices(results)}.",
         "![The range test](range_test.png)",
-        "## The protocol",
-        f"```text\n{results['protocol'].strip()}\n```",
-    ]
-    return "\n\n".join(parts) + "\n"
+        more=f"All of it took {minutes:.0f} minutes. The text has "
+        f"{text['vocabulary']} different characters and the SHA-256 {text['sha256']}; "
+        "another Python may have another.",
+    )
 
 
 def diverged(results: dict[str, Any]) -> list[str]:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from lab import LabError, checkpoints
-from lab.checkpoints import CheckpointError, Checkpoints, found
+from lab.checkpoints import Checkpoints, found
 from lab.saved import ResultsFile, write_json
 from lab.training import Runs, State
 
@@ -75,7 +75,7 @@ def test_each_k_th_is_kept_for_good_and_can_be_had(tmp_path):
         saver.save(runs(number))
     assert sorted(path.name for path in saver.folder.iterdir()) == ["2", "4", "6", "7"]
     same(saver.at(4, runs(0)), 4)
-    with pytest.raises(CheckpointError, match=r"checkpoint 3 .* choose another --out"):
+    with pytest.raises(LabError, match=r"checkpoint 3 .* choose another --out"):
         saver.at(3, runs(0))
 
 
@@ -87,7 +87,7 @@ def test_an_empty_folder_has_nothing_to_resume(tmp_path):
 def test_a_file_in_the_folder_s_place_is_told_at_once(tmp_path, inner):
     file = tmp_path / "checkpoints"
     file.touch()
-    with pytest.raises(CheckpointError, match=r"remove what is there, or choose anoth"):
+    with pytest.raises(LabError, match=r"remove what is there, or choose anoth"):
         open_(file / inner)
 
 
@@ -139,7 +139,7 @@ def test_a_wrong_value_in_whole_files_is_noticed(folder, monkeypatch, capsys):
     monkeypatch.undo()
     same(open_(folder).latest(runs(0), 4), 3)
     assert "checkpoint 4: its checksum is wrong" in capsys.readouterr().out
-    with pytest.raises(CheckpointError, match=r"checkpoint 4 .*its checksum is wrong"):
+    with pytest.raises(LabError, match=r"checkpoint 4 .*its checksum is wrong"):
         open_(folder).at(4, runs(0))
 
 
@@ -175,25 +175,21 @@ def test_a_run_with_all_checkpoints_damaged_starts_over(folder):
 
 
 def test_other_settings_are_refused_by_name(folder):
-    with pytest.raises(CheckpointError, match=r"batch_size was 16, is 32\. Give the"):
+    with pytest.raises(LabError, match=r"batch_size was 16, is 32\. Give the"):
         open_(folder, batch_size=32).latest(runs(0), 2)  # before more epochs
-    with pytest.raises(CheckpointError, match="seeds was None, is 5; size was"):
+    with pytest.raises(LabError, match="seeds was None, is 5; size was"):
         open_(folder, seeds=5, size=1).latest(runs(0), 3)
 
 
 def test_more_epochs_than_asked_for_are_refused(folder):
-    with pytest.raises(
-        CheckpointError, match="has 3 epochs done, more than --epochs 2"
-    ):
+    with pytest.raises(LabError, match="has 3 epochs done, more than --epochs 2"):
         open_(folder).latest(runs(0), 2)
 
 
 def test_a_vanished_folder_is_an_error(folder):
     saver = open_(folder)
     shutil.rmtree(folder)
-    with pytest.raises(
-        CheckpointError, match=r"checkpoint 4 could not be written .*vanished"
-    ):
+    with pytest.raises(LabError, match=r"checkpoint 4 could not be written .*vanished"):
         saver.save(runs(4))
     assert not folder.exists()
 

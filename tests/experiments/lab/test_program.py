@@ -15,11 +15,10 @@ import comparison
 import fashion
 import transformer
 from lab import LabError, program
-from lab.checkpoints import CheckpointError
 from lab.data import DataError
 
 PROGRAMS = [fashion, comparison, transformer, benchmark]
-OWN = [LabError, CheckpointError, DataError]
+OWN = [LabError, DataError]
 ONE_LINE = [
     *(kind("what to do") for kind in OWN),
     OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)),

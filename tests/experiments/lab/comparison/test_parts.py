@@ -10,8 +10,8 @@ import pytest
 from made_data import numbered, random_images
 
 from clr_optax import lr_range_test
-from lab import network
-from lab.checkpoints import CheckpointError, Checkpoints
+from lab import LabError, network
+from lab.checkpoints import Checkpoints
 from lab.comparison.parts import accuracies, range_tests, snapshots, softmax_outputs
 from lab.comparison.protocol import Settings, split
 from lab.data import Images
@@ -108,5 +108,5 @@ def test_snapshots_are_those_of_the_epochs_asked_for(tmp_path, images):
     alone = accuracies(outputs[3], images.labels)
     np.testing.assert_array_equal(found["0.3"]["together"], together[2:])
     np.testing.assert_array_equal(found["0.03"]["alone"], alone[:2])
-    with pytest.raises(CheckpointError, match=r"checkpoint 1 .* cannot be read"):
+    with pytest.raises(LabError, match=r"checkpoint 1 .* cannot be read"):
         checkpoints.at(1, like)
