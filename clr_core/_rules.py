@@ -96,7 +96,9 @@ def smith(curve: CleanCurve) -> Bounds:
     falls = (index < curve.lowest) & (curve.height >= 1 - BAND)
     begin = jnp.where(falls, index, 0).max()
     end = _end(curve)
-    growth = jnp.log(lrs[1:] / lrs[:-1]).clip(0)  # in one step: 1 / steps to grow e-fold
+    growth = jnp.log(lrs[1:] / lrs[:-1]).clip(
+        0
+    )  # in one step: 1 / steps to grow e-fold
     share = LEFT * jnp.cbrt(jnp.append(growth, 0))
     done = (curve.height <= share).argmax()  # the lowest point is 0 high
     stops = lrs[jnp.maximum(done - min(LAG, lrs.size // 10), 0)]
