@@ -45,7 +45,7 @@ def valley(curve: CleanCurve) -> jax.Array:
         return lengths.at[i].set(1 + jnp.where(before, lengths, 0).max()), None
 
     lengths, _ = jax.lax.scan(extend, jnp.zeros_like(index), index)
-    end = jnp.where(index < curve.points, lengths, 0).argmax()
+    end = jnp.where(index <= curve.lowest, lengths, 0).argmax()
     length = lengths[end] - 1
     return curve.lrs[end - length + length // 2]
 
@@ -96,9 +96,7 @@ def smith(curve: CleanCurve) -> Bounds:
     falls = (index < curve.lowest) & (curve.height >= 1 - BAND)
     begin = jnp.where(falls, index, 0).max()
     end = _end(curve)
-    growth = jnp.log(lrs[1:] / lrs[:-1]).clip(
-        0
-    )  # in one step: 1 / steps to grow e-fold
+    growth = jnp.log(lrs[1:] / lrs[:-1]).clip(0)
     share = LEFT * jnp.cbrt(jnp.append(growth, 0))
     done = (curve.height <= share).argmax()  # the lowest point is 0 high
     stops = lrs[jnp.maximum(done - min(LAG, lrs.size // 10), 0)]

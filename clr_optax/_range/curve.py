@@ -69,7 +69,8 @@ class RangeTest(NamedTuple):
     def bounds(self) -> tuple[float, float]:
         """Returns (base_lr, max_lr), as ``suggest_bounds`` reads them from the curve.
 
-        They are what ``clr_schedule`` takes. Of several curves they are the medians
+        They are what ``clr_schedule`` takes: max_lr is a few steps before the loss
+        stops falling, base_lr a tenth of it. Of several curves they are the medians
         over those that can be read.
 
         Raises:
@@ -83,6 +84,7 @@ class RangeTest(NamedTuple):
     def suggest(self, rule: Rule = "valley") -> float:
         """Returns the rate that a rule of ``suggest_lr`` reads from the curve.
 
+        ``valley``, ``steep`` and ``minimum`` move with the number of steps.
         Of several curves it is the median over those that can be read.
 
         Raises:

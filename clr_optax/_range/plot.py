@@ -20,6 +20,7 @@ _MARKS: dict[Rule, str] = {
     "steep": "^",
     "minimum": "D",
     "smith": "v",
+    "limit": ">",
 }
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from clr_core import suggest_bounds, suggest_lr
 
-RULES = ("valley", "slide", "steep", "minimum", "smith")
+RULES = ("valley", "slide", "steep", "minimum", "smith", "limit")
 CENTRE = 10**-2.5
 SIZES = (20, 100, 400)
 
@@ -21,6 +21,13 @@ def curve(size, noise=0.0, seed=0):
     losses = 0.5 + 1.8 / (1 + np.exp(4 * (log + 2.5)))
     losses += np.where(lrs > 0.3, 2 * (lrs / 0.3 - 1), 0)
     return lrs, losses * (1 + noise * np.random.default_rng(seed).normal(size=size))
+
+
+def stops(size):
+    """The rate where the curve stops falling by the formula, and a few steps before."""
+    share = 0.1 * np.cbrt(np.log(spacing(size)))
+    rate = CENTRE * 10 ** (np.log(1 / share - 1) / 4)
+    return rate / spacing(size) ** min(5, size // 10)
 
 
 def read(lrs, losses):
@@ -38,7 +45,7 @@ def spacing(size):
 @pytest.mark.parametrize("seed", range(3))
 def test_rules_read_a_known_curve(size, noise, seed):
     lrs, losses = curve(size, noise, seed)
-    valley, slide, steep, minimum, smith, base_lr, max_lr = read(lrs, losses)
+    valley, slide, steep, minimum, smith, limit, base_lr, max_lr = read(lrs, losses)
     step = spacing(size)
     assert CENTRE / step < steep < CENTRE * step**1.01 or np.isclose(
         steep, CENTRE, rtol=0.5
@@ -46,9 +53,10 @@ def test_rules_read_a_known_curve(size, noise, seed):
     assert CENTRE / 10**0.7 < valley < CENTRE * 10**0.3
     assert CENTRE / 10 < slide < CENTRE
     assert 0.003 < minimum < 0.04
-    assert 10**-4.2 < base_lr < 10**-2.9
+    assert 0.02 < limit < 0.3
     assert smith == max_lr
-    assert 0.02 < max_lr < 0.3
+    assert stops(size) / 1.05 < max_lr < stops(size) * step**1.05 * 10**0.1
+    np.testing.assert_allclose(base_lr, max_lr / 10, rtol=1e-6)
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -107,7 +115,7 @@ def test_minimum_is_a_tenth_of_the_lowest():
 
 @settings(deadline=None, max_examples=20)
 @given(st.integers(2, 30), st.floats(0.2, 3.0))
-def test_max_lr_is_half_the_limit_that_the_growth_tells(rises, excess):
+def test_limit_is_half_the_rate_that_the_growth_tells(rises, excess):
     """Losses that grow by (1 - lr L)**2 have their limit at 2 / L."""
     lrs = 2.0 ** np.linspace(-20, 0, 100)
     lowest = 60
@@ -115,13 +123,108 @@ def test_max_lr_is_half_the_limit_that_the_growth_tells(rises, excess):
     growth = np.where(np.arange(99) >= lowest, (1 - lrs[:-1] * 2 / limit) ** 2, 1)
     losses = np.cumprod([1.0, *growth]) * np.where(np.arange(100) < 40, 100, 1)
     losses = np.where(np.arange(100) < lowest + rises, losses, np.nan)
-    max_lr = suggest_bounds(lrs, losses)[1]
-    np.testing.assert_allclose(max_lr, limit / 2, rtol=1e-3)
+    half = suggest_lr(lrs, losses, "limit")
+    np.testing.assert_allclose(half, limit / 2, rtol=1e-3)
 
 
-def test_a_falling_curve_gives_half_the_last_rate():
+def test_the_limit_of_a_falling_curve_is_half_the_last_rate():
     lrs = np.geomspace(1e-4, 1, 100)
-    assert suggest_bounds(lrs, np.linspace(3, 1, 100))[1] == 0.5
+    assert suggest_lr(lrs, np.linspace(3, 1, 100), "limit") == 0.5
+
+
+@pytest.mark.parametrize("at", [55, 80, 98])
+def test_a_loss_that_is_low_by_chance_sets_no_limit(at):
+    lrs, index = np.geomspace(1e-6, 10, 100), np.arange(100)
+    losses = 2 - np.clip((index - 30) / 20, 0, 1) - 0.8 * (index == at)
+    assert suggest_lr(lrs, losses, "limit") == 5
+
+
+def test_a_jump_counts_as_one_of_four_hundred_times_at_most():
+    lrs, losses = curve(100)
+    losses[70:] = 1e4
+    limit = 2 * lrs[69] / (1 + 400**0.5) / 2
+    np.testing.assert_allclose(suggest_lr(lrs, losses, "limit"), limit, rtol=1e-3)
+
+
+def steps(size, first, second=None, level=0.0, ratio=1.15):
+    """Rates, and losses that fall in one step, or in two with a level between them.
+
+    Around the steps, neighbouring rates are as far apart as the ratio says. The losses
+    rise for good in the last eighth, at rates that are much larger.
+    """
+    index = np.arange(size)
+    second = first if second is None else second
+    ratios = np.where(index < first - size // 8, 1.1, ratio)
+    ratios[second + size // 16 + 1 :][:3] = 10
+    losses = 1 + np.where(index < first, 1, np.where(index < second, level, 0.0))
+    rises = index >= size - max(5, size // 8)
+    return 1e-6 * np.cumprod(ratios), np.where(rises, 50, losses)
+
+
+def index_of(rate, lrs):
+    return int(np.argmin(np.abs(np.log(lrs) - np.log(float(rate)))))
+
+
+@pytest.mark.parametrize("size", [24, 30, 40, 50, 60, 80, 100])
+def test_max_lr_comes_a_few_steps_before_the_fall_is_done(size):
+    """Means over a tenth end a step half a tenth behind it."""
+    lrs, losses = steps(size, size // 2)
+    found = index_of(suggest_bounds(lrs, losses)[1], lrs)
+    assert found == size // 2 + size // 20 - min(5, size // 10)
+
+
+@pytest.mark.parametrize("size", [100, 400])
+@pytest.mark.parametrize("ratio", [1.02, 1.05, 1.2])
+@pytest.mark.parametrize("part", [0.95, 1.05])
+def test_the_fall_is_done_but_for_a_share_by_the_local_spacing(size, ratio, part):
+    first, second = int(0.45 * size), int(0.75 * size)
+    share = 0.1 * np.log(ratio) ** (1 / 3)
+    lrs, losses = steps(size, first, second, part * share, ratio)
+    found = index_of(suggest_bounds(lrs, losses)[1], lrs)
+    assert (found > (first + second) / 2) == (part > 1)
+
+
+@pytest.mark.parametrize("size", [100, 400])
+def test_the_first_rate_at_which_the_fall_is_done_counts(size):
+    lrs, losses = curve(size)
+    again = losses + 0.5 * np.exp(-(((np.log10(lrs) + 0.9) / 0.15) ** 2))
+    bounds = suggest_bounds(lrs, losses)
+    np.testing.assert_allclose(suggest_bounds(lrs, again), bounds, rtol=0.3)
+
+
+@pytest.mark.parametrize("ratio", [0.125, 8.0])
+def test_bounds_are_in_the_unit_of_the_rates(ratio):
+    lrs, losses = curve(100, 0.01)
+    bounds = np.array(suggest_bounds(lrs, losses))
+    np.testing.assert_allclose(suggest_bounds(ratio * lrs, losses), ratio * bounds)
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.01])
+@pytest.mark.parametrize("flat", [10, 30, 60])
+def test_a_range_that_begins_earlier_gives_the_same_bounds(noise, flat):
+    lrs, losses = curve(100, noise)
+    before = lrs[0] / spacing(100) ** np.arange(flat, 0, -1)
+    wide = np.append(before, lrs), np.append(np.full(flat, losses[0]), losses)
+    np.testing.assert_allclose(
+        suggest_bounds(*wide)[1], suggest_bounds(lrs, losses)[1], rtol=0.25
+    )
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.integers(0, 10_000), st.sampled_from(SIZES), st.floats(0, 0.05))
+def test_bounds_are_a_tenth_apart_and_below_the_limit(seed, size, noise):
+    lrs, losses = curve(size, noise, seed)
+    base_lr, max_lr = suggest_bounds(lrs, losses)
+    np.testing.assert_allclose(base_lr, max_lr / 10, rtol=1e-6)
+    assert max_lr <= suggest_lr(lrs, losses, "limit")
+
+
+def test_a_loss_that_diverges_at_once_is_read_at_its_limit():
+    """What a few steps before the end of the fall is still above the limit."""
+    index = np.arange(100)
+    losses = np.where(index < 60, 2.0, np.where(index < 66, 1.0, 1e3))
+    lrs = np.geomspace(1e-6, 10, 100)
+    assert suggest_bounds(lrs, losses)[1] == suggest_lr(lrs, losses, "limit")
 
 
 @pytest.mark.parametrize("scale", [2.0**-20, 0.5, 2.0**20])
@@ -130,11 +233,13 @@ def test_the_unit_of_the_loss_does_not_matter(scale):
     np.testing.assert_array_equal(read(lrs, scale * losses), read(lrs, losses))
 
 
-def test_negative_losses_are_read():
+@pytest.mark.parametrize("shift", [-5, 5, 50])
+def test_what_is_added_to_the_losses_does_not_matter(shift):
     lrs, losses = curve(100)
-    np.testing.assert_allclose(read(lrs, losses - 5)[:4], read(lrs, losses)[:4])
-    base_lr, max_lr = suggest_bounds(lrs, losses - 5)
-    assert 0 < base_lr < max_lr < 0.5
+    rates, shifted = read(lrs, losses), read(lrs, losses + shift)
+    limit = RULES.index("limit")
+    np.testing.assert_allclose(shifted[limit], rates[limit], rtol=0.2)
+    np.testing.assert_allclose(np.delete(shifted, limit), np.delete(rates, limit))
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -301,5 +406,5 @@ def test_any_input_gives_a_rate_of_the_range_or_a_documented_error(losses, lrs, 
         documented = True
         low, high = np.float32(np.min(lrs)), np.float32(np.max(lrs))
         assert low / 11 <= rate <= high
-        assert 0 < base_lr < max_lr <= high
+        assert 0 < base_lr < max_lr <= suggest_lr(lrs, losses, "limit") <= high
     assert documented

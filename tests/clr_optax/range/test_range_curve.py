@@ -10,7 +10,7 @@ from clr_core import suggest_bounds, suggest_lr
 from clr_optax import RangeTest, lr_range_test
 from clr_optax._range import readings
 
-RULES = ["valley", "slide", "steep", "minimum", "smith"]
+RULES = ["valley", "slide", "steep", "minimum", "smith", "limit"]
 
 
 def curve(seed=0, fall=2.0, noise=0.05, size=100):
