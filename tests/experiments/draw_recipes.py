@@ -78,7 +78,11 @@ def main():
     own = {"loss_fn": loss_fn, "params": params, "batches": batches}
     pictures = {
         "A trainer that owns its loop": {"train": train},
-        "Several seeds": {"loss_fn": loss_fn, "init": init, "loader": loader},
+        "Several seeds": {
+            "loss_fn": lambda params, batch, key: loss_fn(params, batch),
+            "init": init,
+            "loader": loader,
+        },
         "Validation accuracy": {
             "loss": loss_fn,
             "predict": predict,

@@ -8,7 +8,15 @@ import numpy as np
 import optax
 import pytest
 from matplotlib import pyplot as plt
-from recipe_code import batches_of, check_output, code_of, line, run, split
+from recipe_code import (
+    batches_of,
+    check_output,
+    code_of,
+    line,
+    run,
+    split,
+    triangle,
+)
 
 from clr_core import suggest_bounds
 from clr_optax import lr_range_test
@@ -30,8 +38,13 @@ def loss_fn(params, batch):
     return jnp.mean((batch["x"] @ params["w"] - batch["y"]) ** 2)
 
 
-def losses_by_hand(optimizer, rates, params=PARAMS, loss_fn=loss_fn, batches=BATCHES):
+def losses_by_hand(*arguments, **named):
     """Returns the losses of a loop as Optax's users write it."""
+    return by_hand(*arguments, **named)[0]
+
+
+def by_hand(optimizer, rates, params=PARAMS, loss_fn=loss_fn, batches=BATCHES):
+    """Returns the losses of such a loop, and the params after it."""
     state, losses = optimizer.init(params), []
 
     @jax.jit
@@ -43,7 +56,7 @@ def losses_by_hand(optimizer, rates, params=PARAMS, loss_fn=loss_fn, batches=BAT
     for _, batch in zip(rates, itertools.cycle(batches), strict=False):
         params, state, loss = step(params, state, batch)
         losses.append(loss)
-    return np.array(losses)
+    return np.array(losses), params
 
 
 def check(test, losses):
@@ -85,20 +98,44 @@ def test_bounds_from_a_trainer_that_owns_its_loop():
     np.testing.assert_allclose(bounds, test.bounds(), rtol=1e-2)
 
 
+def test_the_sweep(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    code, _ = code_of("The sweep")
+    names = {"loss_fn": loss_fn, "params": PARAMS, "batches": SCALED}
+    names = run(code, **names, validation_batches=SCALED[:2], steps_per_epoch=4)
+    check_output(capsys.readouterr().out, "The sweep", rtol=0.2)
+    sweep = names["sweep"]
+    for peak, loss in zip(sweep.peaks, sweep.losses, strict=True):
+        rates = triangle(np.arange(200), peak / 10, peak, 100).astype(np.float32)
+        rates = jnp.asarray(rates)
+        adamw = optax.adamw(lambda count, rates=rates: rates[count])
+        _, params = by_hand(adamw, rates, batches=SCALED)
+        held_out = np.mean([loss_fn(params, batch) for batch in SCALED[:2]])
+        np.testing.assert_allclose(loss, held_out, rtol=1e-2, atol=1e-7)
+    np.testing.assert_allclose(names["schedule"](16), sweep.bounds()[1], rtol=1e-6)
+    assert (tmp_path / "sweep.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_several_seeds():
     def init(key):
         return {"w": jax.random.normal(key, (3,))}
 
+    def with_key(params, batch, key):
+        return loss_fn(params, batch)
+
     (code,) = code_of("Several seeds")
-    names = run(code, loss_fn=loss_fn, init=init, loader=BATCHES)
-    test, alone = names["test"], names["tests"]
+    names = run(code, loss_fn=with_key, init=init, loader=BATCHES)
+    test = names["test"]
+    alone = [lr_range_test(loss_fn, init(key), BATCHES) for key in names["keys"]]
     assert test.losses.shape == (5, 100)
     assert len({float(curve.losses[0]) for curve in alone}) == 5
+    for losses, curve in zip(test.losses, alone, strict=True):
+        np.testing.assert_allclose(losses, curve.losses, rtol=1e-5)
     medians = np.median([curve.bounds() for curve in alone], axis=0)
     np.testing.assert_allclose(test.bounds(), medians, rtol=1e-6)
 
     def one(key):
-        return lr_range_test(loss_fn, init(key), STACKED)
+        return lr_range_test(with_key, init, STACKED, key=key)
 
     together = jax.vmap(one)(names["keys"])
     np.testing.assert_allclose(together.losses, test.losses, rtol=1e-4)

@@ -18,7 +18,10 @@ from recipe_code import (
     needs,
     run,
     split,
+    triangle,
 )
+
+from clr_optax import lr_sweep
 
 X, Y = line(256)
 
@@ -73,6 +76,14 @@ def test_nnx_with_dropout_over_a_grain_loader(capsys):
 
     losses, _ = nnx_loop(names["test"].lrs[:75], loader)
     rates = check_curve(names["test"], losses)[:8]
+
+    _, code = code_of("The sweep")
+    swept = run(code, **names, lr_sweep=lr_sweep)["swept"]
+    cycle_of_peak = triangle(np.arange(200), swept.peaks[0] / 10, swept.peaks[0], 100)
+    losses, _ = nnx_loop(cycle_of_peak.astype(np.float32), loader)
+    np.testing.assert_allclose(swept.losses[0], np.mean(losses[-20:]), rtol=0.05)
+    assert 0 < swept.bounds()[0] < swept.bounds()[1] < 10
+
     names = run(train, **names)
     for batch, _ in zip(cycle(loader), rates, strict=False):
         names["step"](model, names["optimizer"], batch)
