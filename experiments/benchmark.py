@@ -22,12 +22,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
-from lab.benchmark.page import HEADINGS, formatted, page
-from lab.benchmark.schedule import schedule_costs
+from lab.benchmark.parts import schedule_costs
+from lab.benchmark.report import page, table
 from lab.benchmark.timing import job, peer_job, repeat, row
 from lab.data import load
 from lab.program import Options, environment, exit_code, open_folder
@@ -44,8 +42,8 @@ def main(argv: list[str] | None = None) -> int:
 def run(args: argparse.Namespace, console: Console) -> int:
     """Measures part by part; the JSON always holds what is finished."""
     open_folder(args.out)
-    table = Table(*HEADINGS, box=box.SIMPLE_HEAD)
     results: dict[str, Any] = {"environment": environment()}
+    lines = []
     with tempfile.TemporaryDirectory() as folder:
         data = str(Path(folder) / "fashion.npz")
         parts: dict[str, Callable[[], list[dict[str, Any]]]] = {
@@ -58,11 +56,10 @@ def run(args: argparse.Namespace, console: Console) -> int:
         for section, measure in parts.items():
             console.print(f"measuring: {section}")
             results[section] = measure()
-            for line in results[section]:
-                table.add_row(*formatted(line))
+            lines += results[section]
             write_json(args.out / "benchmark.json", results)
             write_text(args.out / "README.md", page(results))
-    console.print(table)
+    console.print(table(lines))
     console.print(f"benchmark.json and README.md are in {args.out}")
     return 0
 

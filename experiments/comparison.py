@@ -20,17 +20,26 @@ from typing import Any
 from rich.console import Console
 
 from lab import LabError, devices
-from lab.comparison import protocol, tables
-from lab.comparison.hopes import found_in_landscape, hopes
-from lab.comparison.page import page
+from lab.checkpoints import Trainings, found
+from lab.comparison import protocol, report
 from lab.comparison.parts import experiment, run_epochs
 from lab.comparison.pictures import draw_all
 from lab.comparison.protocol import SHORT, Settings, split
 from lab.data import load
-from lab.program import Options, environment, exit_code, open_folder, redraw
-from lab.saved import portable, write_json, write_text
-from lab.stages import Stages
-from lab.unfinished import not_finished, read_unfinished
+from lab.program import (
+    Options,
+    environment,
+    exit_code,
+    open_folder,
+    redraw,
+)
+from lab.saved import ResultsFile, portable, write_json, write_text
+
+FILE = ResultsFile(
+    "comparison.json",
+    "protocol settings environment data seconds range_test bounds",
+    lambda results: all(part in results for part in "ABCDE"),
+)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -42,36 +51,24 @@ def main(argv: list[str] | None = None) -> int:
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """The protocol, part by part; what is finished is kept whatever happens."""
-    path, checkpoints = args.out / "comparison.json", args.out / "checkpoints"
     if args.redraw:
-        return redraw(path, finish, console)
+        return redraw(FILE, args.out, finish, console)
     open_folder(args.out)
-    if checkpoints.exists() and not args.resume:
-        raise not_finished(args.out)
     settings = SHORT if args.short else Settings()
     devices.use_cpu_cores(runs=settings.seeds)
     data = load(args.data_dir)
     settings = replace(settings, train_images=len(split(data).train.images))
     as_json = json.loads(json.dumps(asdict(settings)))
     shown = as_json | {"steps_per_epoch": settings.steps_per_epoch}
-    earlier: dict[str, Any] = {}
-    if args.resume:
-        earlier = read_unfinished(path, {"settings": shown}, resume=True)
-    if finished(earlier):
+    earlier = found(FILE, args.out, {"settings": shown}, resume=args.resume)
+    checkpoints, path = args.out / "checkpoints", args.out / FILE.name
+    if FILE.finished(earlier):
         console.print(f"The run in {args.out} is finished: there is nothing to resume")
         shutil.rmtree(checkpoints, ignore_errors=True)  # a stop may have spared them
         return finish(earlier, args.out, console)
     planned = run_epochs(settings)
     console.print(f"Data: {data.source}\n{planned:,} epochs of single runs in all")
-    stages = Stages(
-        checkpoints,
-        as_json,
-        settings.batch_size,
-        console,
-        earlier.get("seconds", {}) if checkpoints.exists() else {},
-        keep_every=settings.cycle_epochs,
-        planned=planned,
-    )
+    trainings = Trainings(checkpoints, as_json, console, planned)
     results: dict[str, Any] = {
         "protocol": protocol.__doc__,
         "settings": shown,
@@ -80,31 +77,30 @@ def run(args: argparse.Namespace, console: Console) -> int:
         "seconds": {},
     }
     try:
-        for part in experiment(stages, settings, data):
-            results |= part | {"seconds": dict(stages.seconds)}
+        for part in experiment(trainings, settings, data, earlier):
+            results |= part | {"seconds": dict(trainings.seconds)}
             write_json(path, results)
     finally:
         if "range_test" in results:  # until then the file is an earlier run's
-            write_json(path, results | {"seconds": dict(stages.seconds)})
+            write_json(path, results | {"seconds": dict(trainings.seconds)})
     shutil.rmtree(checkpoints)
     return finish(results, args.out, console)
 
 
-def finished(results: dict[str, Any]) -> bool:
-    """Whether all parts of the protocol are done."""
-    return all(part in results for part in "ABCDE")
-
-
 def finish(results: dict[str, Any], out: Path, console: Console) -> int:
     """Draws and prints; 3 if an arm of the final runs diverged."""
-    if not finished(results):
+    if not FILE.finished(results):
         raise LabError(f"the run in {out} is not finished: go on with --resume")
     draw_all(results, out)
-    write_text(out / "README.md", page(results))
-    for text in (tables.both(results), found_in_landscape(results), hopes(results)):
+    write_text(out / "README.md", report.page(results))
+    for text in (
+        report.both(results),
+        report.found_in_landscape(results),
+        report.hopes(results),
+    ):
         console.print(f"{text}\n")
     console.print(f"README.md, comparison.json and four pictures are in {out}")
-    diverged = tables.diverged(results)
+    diverged = report.diverged(results)
     for line in diverged:
         console.print(line)
     return 3 if diverged else 0

@@ -20,16 +20,32 @@ from typing import Any
 import jax
 from rich.console import Console
 
-from lab import devices
-from lab.checkpoints import Checkpoints
+from lab import devices, network
+from lab.checkpoints import Checkpoints, found
 from lab.data import load
 from lab.history import History
-from lab.program import Options, environment, exit_code, open_folder, positive, redraw
-from lab.saved import portable, write_json
-from lab.training import start, train
-from lab.tutorial import tables
+from lab.program import (
+    Options,
+    environment,
+    exit_code,
+    open_folder,
+    positive,
+    redraw,
+)
+from lab.saved import ResultsFile, portable, write_json
+from lab.tables import Progress
+from lab.training import Runs
+from lab.tutorial import report
 from lab.tutorial.pictures import draw_all
 from lab.tutorial.settings import PUBLISHED, Settings
+
+FILE = ResultsFile(
+    "fashion.json",
+    "settings arms rate_sums environment data seconds history published",
+    lambda results: (
+        History.from_json(results["history"]).epochs >= results["settings"]["epochs"]
+    ),
+)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -41,7 +57,7 @@ def main(argv: list[str] | None = None) -> int:
 def run(args: argparse.Namespace, console: Console) -> int:
     """Data, training, table, pictures; what is finished is kept whatever happens."""
     if args.redraw:
-        return redraw(args.out / "fashion.json", finish, console)
+        return redraw(FILE, args.out, finish, console)
     open_folder(args.out)
     if args.coordinator is None:
         devices.use_cpu_cores(runs=2 * args.seeds)
@@ -57,47 +73,53 @@ def run(args: argparse.Namespace, console: Console) -> int:
     settings = Settings(
         args.epochs, args.batch_size, args.seeds, len(data.train.images)
     )
-    optimizers = {name: arm.optimizer for name, arm in settings.arms.items()}
+    training = network.training(
+        settings.arms,
+        data,
+        seeds=settings.seeds,
+        epochs=settings.epochs,
+        batch_size=settings.batch_size,
+    )
+    found(FILE, args.out, {}, resume=args.resume)
     checkpoints = Checkpoints(args.out / "checkpoints", settings.trajectory)
-    runs = start(optimizers, settings.seeds)
-    if not args.resume:
-        checkpoints.start_anew(settings.epochs)
-    elif found := checkpoints.latest(runs, settings.epochs):
-        runs = found
-        console.print(f"Resuming after epoch {runs.history.epochs}")
-    else:
+    runs = training.start()
+    if earlier := checkpoints.latest(runs, settings.epochs):
+        runs = earlier
+        console.print(f"Resuming after epoch {runs.done}")
+    elif args.resume:
         console.print(f"Nothing to resume in {args.out}: starting at epoch 1")
+
+    def write(runs: Runs) -> dict[str, Any]:
+        history = network.history(training, runs)
+        results = collect(settings, data.source, history, seconds)
+        if speaks:
+            write_json(args.out / FILE.name, results)
+        return results
 
     code = 0
     try:
-        done = runs.history.epochs
-        with tables.Progress(console, settings.epochs, done) as progress:
-            for epoch in train(
-                optimizers,
-                data,
-                runs,
-                epochs=settings.epochs,
-                batch_size=settings.batch_size,
-            ):
-                runs = epoch.runs
-                progress.show(runs.history, epoch.seconds)
-                seconds["compile"] = epoch.compile_seconds
-                seconds["epochs"].append(epoch.seconds)
+        console.print(report.headings())
+        with Progress(console, "epoch", settings.epochs, runs.done) as progress:
+            for stretch in training.go_on(runs):
+                runs = stretch.runs
+                history = network.history(training, runs)
+                console.print(report.last_epoch(history, settings.epochs))
+                progress.add(1, stretch.seconds)
+                seconds["compile"] = stretch.compile_seconds
+                seconds["epochs"].append(stretch.seconds)
+                write(runs)
                 checkpoints.save(runs)
     except KeyboardInterrupt:
-        done = runs.history.epochs
-        if not done:
+        if not runs.done:
             raise
-        console.print(f"Interrupted after epoch {done}; --resume goes on")
+        console.print(f"Interrupted after epoch {runs.done}; --resume goes on")
         code = 130
-    finally:
-        if speaks and runs.history.epochs:
-            results = collect(settings, data.source, runs.history, seconds)
-            write_json(args.out / "fashion.json", results)
-    if speaks and runs.history.epochs:
+    results = write(runs)
+    if speaks:
         if args.tensorboard:
             folder = args.out / "tensorboard"
-            tables.write_tensorboard(runs.history, settings, folder)
+            history = network.history(training, runs)
+            report.write_tensorboard(history, settings, folder)
         diverged = finish(results, args.out, console)
         code = code or diverged
     return code
@@ -127,11 +149,11 @@ def finish(results: dict[str, Any], out: Path, console: Console) -> int:
     settings = Settings(**{f.name: saved[f.name] for f in fields(Settings)})
     history = History.from_json(results["history"])
     draw_all(results, settings.arms["CLR"].rate, out)
-    console.print(tables.summary(history, settings.epochs))
+    console.print(report.summary(history, settings.epochs))
     if settings.seeds > 1:
-        console.print(tables.paired(history, settings))
+        console.print(report.paired(history, settings))
     console.print(f"fashion.json and five pictures are in {out}")
-    diverged = tables.diverged(history)
+    diverged = report.diverged(history)
     for line in diverged:
         console.print(line)
     return 3 if diverged else 0

@@ -11,32 +11,31 @@ About 20 minutes on two CPU cores; --resume goes on after a stop.
 
 import argparse
 import json
+import shutil
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import asdict
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import jax
-import optax
 from rich.console import Console
 
-from clr_optax import lr_range_test
 from lab import LabError, devices, program
-from lab.saved import write_json, write_text
-from lab.transformer import protocol, tables
-from lab.transformer.network import Network
-from lab.transformer.page import page
+from lab.checkpoints import Trainings, found
+from lab.saved import ResultsFile, write_json, write_text
+from lab.transformer import protocol, report
+from lab.transformer.parts import experiment
 from lab.transformer.pictures import draw_all
-from lab.transformer.protocol import SHORT, Settings, final_arms, grid_arms
-from lab.transformer.text import Text, loader, read_text
-from lab.transformer.training import Rows, Stage, trained
-from lab.unfinished import read_unfinished
+from lab.transformer.protocol import SHORT, Settings
+from lab.transformer.text import read_text
 
-Results = dict[str, Any]
+FILE = ResultsFile(
+    "transformer.json",
+    "protocol settings text environment range_test base_lr peak runs seconds",
+    lambda results: "finished" in results,
+)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -49,92 +48,39 @@ def main(argv: list[str] | None = None) -> int:
 
 def run(args: argparse.Namespace, console: Console) -> int:
     """The protocol, step by step; what is finished is kept whatever happens."""
-    path = args.out / "transformer.json"
     if args.redraw:
-        return program.redraw(path, finish, console)
+        return program.redraw(FILE, args.out, finish, console)
     program.open_folder(args.out)
     settings, text = SHORT if args.short else Settings(), read_text()
-    results: Results = {
-        "protocol": protocol.__doc__,
+    depends_on = {
         "settings": json.loads(json.dumps(asdict(settings))) | {"runs": settings.runs},
         "text": {"sha256": text.sha256, "vocabulary": text.vocabulary},
     }
-    alike = {name: results[name] for name in ("settings", "text")}
-    found = read_unfinished(path, alike, resume=args.resume)
     devices.use_cpu_cores(runs=settings.runs)
+    earlier = found(FILE, args.out, depends_on, resume=args.resume)
     environment = program.environment() | {"grain": version("grain")}
-    results |= {"environment": environment}
-    started, before = time.perf_counter(), found.get("seconds", 0.0)
-    for part in experiment(settings, text, found):
-        results |= part
-        results["seconds"] = before + time.perf_counter() - started
-        write_json(path, results)
-        if "runs" in part:
-            console.print(tables.progress(results))
+    results = {"protocol": protocol.__doc__, **depends_on, "environment": environment}
+    trainings = Trainings(
+        args.out / "checkpoints", depends_on, console, settings.stretches
+    )
+    started, before = time.perf_counter(), earlier.get("seconds", 0.0)
+    for part in experiment(trainings, settings, text, earlier):
+        seconds = before + time.perf_counter() - started
+        results = results | part | {"seconds": seconds}
+        write_json(args.out / FILE.name, results)
+    shutil.rmtree(args.out / "checkpoints", ignore_errors=True)
     return finish(results, args.out, console)
 
 
-def experiment(settings: Settings, text: Text, found: Results) -> Iterator[Results]:
-    """Yields what is new in the results; what is `found` is not done again."""
-    network = Network(settings, text.vocabulary)
-    test = found.get("range_test") or range_tests(network, text)
-    try:  # the protocol's 3 says why the peak is not the upper bound
-        curves = tables.as_curves(test)
-        base_lr, peak = curves.bounds()[0], curves.suggest("minimum")
-    except ValueError as error:
-        raise LabError(f"the range tests cannot be read: {error}") from error
-    rows: Rows = found.get("runs", [])
-    yield {"range_test": test, "base_lr": base_lr, "peak": peak, "runs": rows}
-
-    for length in settings.lengths:
-        arms = grid_arms(settings.grid, length)
-        grid = Stage("grid", length, arms, 1, text.first, text.second)
-        for new in trained(grid, network, rows):
-            rows = rows + new
-            yield {"runs": rows}
-        arms = final_arms(base_lr, peak, tables.tuned_peak(rows, length), length)
-        seeds = settings.seeds
-        final = Stage("final", length, arms, seeds, text.learned, text.held_out)
-        for new in trained(final, network, rows):
-            rows = rows + new
-            yield {"runs": rows}
-    yield {"finished": True}
-
-
-def range_tests(network: Network, text: Text) -> Results:
-    """The library's range test on each seed, as any program with a loader calls it."""
-    settings, started = network.settings, time.perf_counter()
-    tests = []
-    for seed in range(settings.seeds):
-        key = jax.random.key(seed)
-        params, rest = network.start(key)
-        test = lr_range_test(
-            network.loss_fn,
-            params,
-            loader(text.first, settings.context, settings.batch_size, seed),
-            state=rest,
-            key=key,
-            max_lr=1.0,
-            num_steps=settings.range_steps,
-            optimizer=optax.adamw,
-        )
-        tests.append(test)
-    return {
-        "lrs": tests[0].lrs.tolist(),
-        "losses": [test.losses.tolist() for test in tests],
-        "seconds": time.perf_counter() - started,
-    }
-
-
-def finish(results: Results, out: Path, console: Console) -> int:
+def finish(results: dict[str, Any], out: Path, console: Console) -> int:
     """Draws and prints; 3 if a final run diverged."""
-    if not results.get("finished"):
+    if not FILE.finished(results):
         raise LabError(f"the run in {out} is not finished: go on with --resume")
     draw_all(results, out)
-    write_text(out / "README.md", page(results))
-    console.print(f"{tables.readme(results)}\n\n{tables.choices(results)}")
+    write_text(out / "README.md", report.page(results))
+    console.print(f"{report.readme(results)}\n\n{report.choices(results)}")
     console.print(f"README.md, transformer.json and two pictures are in {out}")
-    diverged = tables.diverged(results)
+    diverged = report.diverged(results)
     for line in diverged:
         console.print(line)
     return 3 if diverged else 0

@@ -9,15 +9,21 @@ import numpy as np
 from matplotlib import pyplot as plt
 from rich.console import Console
 
-from lab.benchmark.page import formatted, page
-from lab.comparison import page as comparison_page
-from lab.comparison.hopes import lead, mean, regret, snapshot_gain
+from lab.benchmark.report import formatted, page
+from lab.comparison import report as comparison_report
+from lab.comparison.report import (
+    accuracy,
+    cycle_ends,
+    lead,
+    mean,
+    readme,
+    regret,
+    snapshot_gain,
+)
 from lab.comparison.schedules import BASELINE, FIXED
-from lab.comparison.tables import accuracy, cycle_ends, readme
 from lab.history import History
-from lab.transformer import page as transformer_page
-from lab.transformer import tables as transformer_tables
-from lab.tutorial.tables import summary
+from lab.transformer import report as transformer_report
+from lab.tutorial.report import summary
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -129,11 +135,11 @@ def comparison_phrases(results):
 def transformer_phrases(results):
     """Returns the same of the transformer's."""
     length = results["settings"]["lengths"][-1]
-    _, bound = transformer_tables.as_curves(results["range_test"]).bounds()
-    times = bound / transformer_tables.tuned_peak(results["runs"], length)
+    _, bound = transformer_report.as_curves(results["range_test"]).bounds()
+    times = bound / transformer_report.tuned_peak(results["runs"], length)
     behind = {
         row["arm"]: row["less_baseline"].mean
-        for row in transformer_tables.summary(results)
+        for row in transformer_report.summary(results)
         if row["length"] == length
     }["CLR one cycle, b1 too"]
     return [
@@ -158,8 +164,8 @@ def test_when_to_use_it_holds_no_figure_but_those_of_the_results_files():
         section = section.replace(held, "")
     assert not re.search(r"\d|TODO", section)
     for name, whole in {
-        "comparison": comparison_page.page(results),
-        "transformer": transformer_page.page(of_text),
+        "comparison": comparison_report.page(results),
+        "transformer": transformer_report.page(of_text),
     }.items():
         assert (RESULTS / name / "README.md").read_text() == whole
 

@@ -1,8 +1,14 @@
-"""Checkpoints after every epoch, by Orbax, and the way back from the last good one."""
+"""How a run goes on after a stop: checkpoints by Orbax, and the results file.
 
-import json
+A training goes on from its last checkpoint. A program is finished when its results are:
+`found` tells a finished run from one that is to be gone on with.
+"""
+
+import contextlib
+import shutil
+import signal
 import textwrap
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,26 +16,22 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
+from jax.experimental.multihost_utils import sync_global_devices
+from numpy.typing import NDArray
+from rich.console import Console
 
 from lab import LabError
-from lab.history import Runs
-from lab.restoring import restored
-from lab.saved import ctrl_c_waits
-
-
-class CheckpointError(LabError):
-    """The checkpoints at hand can't be used, or none can be written."""
+from lab.saved import ResultsFile
+from lab.tables import Progress
+from lab.training import Runs, Stretch, Training
 
 
 class Checkpoints:
-    """The checkpoints of one run in one folder: the last two, and each k-th for good.
+    """The checkpoints of one training in one folder: the last two, and each k-th.
 
-    Each holds the state, the history of all epochs so far, the settings and a checksum.
-    Orbax writes a checkpoint beside its final place and renames it, so that a killed
-    process leaves whole checkpoints; the checksum finds what went bad afterwards.
-
-    Raises:
-        CheckpointError: There can be no such folder.
+    Each holds the runs, the settings and a checksum. Orbax writes a checkpoint beside
+    its final place and renames it, so that a killed process leaves whole checkpoints;
+    the checksum finds what went bad afterwards.
     """
 
     def __init__(
@@ -39,7 +41,7 @@ class Checkpoints:
         try:  # Orbax takes a file for a folder until it saves
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise CheckpointError(
+            raise LabError(
                 f"{self.folder} cannot be a folder of checkpoints ({error.strerror}): "
                 "remove what is there, or choose another --out."
             ) from error
@@ -50,138 +52,242 @@ class Checkpoints:
 
     def save(self, runs: Runs) -> None:
         """Writes what a resumed run needs; when this returns, it is on the disk."""
-        epoch = runs.history.epochs
+        words = _words(runs.state)
         about = {
             "settings": self.settings,
-            "history": runs.history.figures.tolist(),
-            "checksum": _checksum(runs.state),
+            "figures": runs.figures.tolist(),
+            "seconds": runs.seconds,
+            "checksum": _checksum(runs.figures, words),
         }
         items = ocp.args.Composite(
-            state=ocp.args.StandardSave(runs.state), about=ocp.args.JsonSave(about)
+            state=ocp.args.StandardSave({"words": words}),
+            about=ocp.args.JsonSave(about),
         )
         try:
             if not self.folder.is_dir():  # Orbax would make it again
                 raise FileNotFoundError("the folder has vanished")
             # what latest() passed over: Orbax would silently not save before it
-            for damaged in [e for e in self.manager.all_steps() if e >= epoch]:
+            for damaged in [n for n in self.manager.all_steps() if n >= runs.done]:
                 self.manager.delete(damaged)
             with ctrl_c_waits():
-                self.manager.save(epoch, args=items)
+                self.manager.save(runs.done, args=items)
         except Exception as error:  # Orbax wraps what the file system says in its own
-            raise CheckpointError(
-                f"the checkpoint of epoch {epoch} could not be written to "
-                f"{self.folder} ({_first_line(error)}); earlier ones are intact: make "
-                "room and go on with --resume."
+            raise LabError(
+                f"checkpoint {runs.done} could not be written to {self.folder} "
+                f"({_first_line(error)}); earlier ones are intact: make room and go on "
+                "with --resume."
             ) from error
 
-    def latest(self, like: Runs, epochs: int) -> Runs | None:
-        """The runs of the newest intact checkpoint, if there is any.
+    def latest(self, like: Runs, until: int) -> Runs | None:
+        """The runs of the newest intact checkpoint, if any, in the form of `like`.
 
-        Args:
-            like: Runs with the arms, shapes and shardings that the result is to have.
-            epochs: As many may be done, not more.
-
-        Raises:
-            CheckpointError: The newest was made with other settings, or goes further.
+        One of other settings, or of more stretches than `until`, is refused.
         """
         for partial in self.folder.glob("*.orbax-checkpoint-tmp"):
             _pass_over(partial.stem, "it is half written")
-        for epoch in sorted(self.manager.all_steps(), reverse=True):
+        for number in sorted(self.manager.all_steps(), reverse=True):
             try:
-                found = self._about(epoch)["settings"]
-            except Exception as error:
-                _pass_over(epoch, error)
-                continue
-            self._check(found, epoch, epochs)
-            try:
-                return self._read(epoch, like)
-            except Exception as error:
-                _pass_over(epoch, error)
+                return self._read(number, like, until)
+            except LabError:
+                raise
+            except Exception as error:  # whatever a damaged file makes Orbax raise
+                _pass_over(number, error)
         return None
 
-    def at(self, epoch: int, like: Runs) -> Runs:
-        """The runs after an epoch whose checkpoint was kept.
-
-        Raises:
-            CheckpointError: It is not there, or damaged.
-        """
+    def at(self, number: int, like: Runs) -> Runs:
+        """The runs after so many stretches, whose checkpoint was kept."""
         try:
-            return self._read(epoch, like)
+            return self._read(number, like, number)
         except Exception as error:
-            raise CheckpointError(
-                f"the checkpoint of epoch {epoch} in {self.folder} cannot be read "
+            raise LabError(
+                f"checkpoint {number} in {self.folder} cannot be read "
                 f"({_first_line(error)}): choose another --out."
             ) from error
 
-    def start_anew(self, epochs: int) -> None:
-        """Removes what a finished run of as many epochs left.
-
-        Raises:
-            CheckpointError: What is there could still be continued.
-        """
-        done = self.manager.latest_step() or 0
-        if 0 < done < epochs:
-            raise CheckpointError(
-                f"{self.folder} holds a run that stopped after epoch {done}: continue "
-                "it with --resume, or choose another --out."
-            )
-        for epoch in self.manager.all_steps():
-            self.manager.delete(epoch)
-
-    def _read(self, epoch: int, like: Runs) -> Runs:
+    def _read(self, number: int, like: Runs, until: int) -> Runs:
         """The runs of a checkpoint; raises whatever tells that it is damaged."""
-        about = self._about(epoch)
-        figures = np.array(about["history"], np.float32)
-        state = restored(self._item(epoch, "state"), like.state)
-        if _checksum(state) != about["checksum"]:
+        item = ocp.args.Composite(about=ocp.args.JsonRestore())
+        about = self.manager.restore(number, args=item)["about"]
+        self._check(about["settings"], number, until)
+        figures = np.array(about["figures"], np.float32)
+        shape = jax.eval_shape(_words, like.state).shape
+        form = {"words": np.zeros(shape, np.uint32)}
+        item = ocp.args.Composite(state=ocp.args.StandardRestore(form))
+        words = self.manager.restore(number, args=item)["state"]["words"]
+        if _checksum(figures, words) != about["checksum"]:
             raise ValueError("its checksum is wrong")
-        return Runs(replace(like.history, figures=figures), state)
+        return Runs(figures, _state(words, like.state), about["seconds"])
 
-    def _about(self, epoch: int) -> dict[str, Any]:
-        about: dict[str, Any] = json.loads(
-            self._item(epoch, "about/metadata").read_text()
-        )
-        return about
-
-    def _item(self, epoch: int, name: str) -> Path:
-        return self.folder / str(epoch) / name
-
-    def _check(self, found: dict[str, Any], epoch: int, epochs: int) -> None:
-        """Refuses a checkpoint of other settings, or of more epochs."""
+    def _check(self, found: dict[str, Any], number: int, until: int) -> None:
+        """Refuses a checkpoint of other settings, or of more stretches."""
         different = [
             f"{name} was {found.get(name)}, is {value}"
             for name, value in self.settings.items()
             if found.get(name) != value
         ]
         if different:
-            raise CheckpointError(
+            raise LabError(
                 f"the checkpoints in {self.folder} are of other settings: "
                 f"{'; '.join(different)}. Give the settings that they were made with, "
                 "or another --out."
             )
-        if epoch > epochs:
-            raise CheckpointError(
-                f"{self.folder} has {epoch} epochs done, more than --epochs {epochs}: "
-                f"give --epochs {epoch} or more, or another --out."
+        if number > until:
+            raise LabError(
+                f"{self.folder} has {number} epochs done, more than --epochs {until}: "
+                f"give --epochs {number} or more, or another --out."
             )
 
 
+class Trainings:
+    """The trainings of a program, one after the other; each goes on after a stop.
+
+    `settings` are what all of them depend on, and `planned` how many stretches of
+    single runs there are in all. `seconds` is what each training has taken so far.
+    """
+
+    def __init__(
+        self, folder: Path, settings: dict[str, Any], console: Console, planned: int
+    ):
+        self.folder, self.settings, self.console = folder, settings, console
+        self.progress = Progress(console, "stretch", planned)
+        self.seconds: dict[str, float] = {}
+
+    def train(
+        self,
+        name: str,
+        training: Training,
+        told: Callable[[Stretch], str],
+        *,
+        save_every: int = 1,
+        keep_every: int | None = None,
+    ) -> Runs:
+        """The runs when all is done; prints what is `told` of each stretch."""
+        checkpoints = self.checkpoints(name, training, keep_every)
+        runs = training.start()
+        runs = checkpoints.latest(runs, training.until) or runs
+        self.progress.skip(training.count * runs.done)
+        self.seconds[name] = runs.seconds
+        for stretch in training.go_on(runs):
+            runs = stretch.runs
+            if runs.done % save_every == 0 or runs.done == training.until:
+                checkpoints.save(runs)
+            self.seconds[name] = runs.seconds
+            self.progress.add(training.count, stretch.seconds)
+            self.console.print(
+                f"{name}: {told(stretch)}; "
+                f"about {self.progress.minutes_left:.0f} min left"
+            )
+        return runs
+
+    def at(self, name: str, training: Training, ends: Sequence[int]) -> list[Runs]:
+        """The runs after so many stretches each, of which checkpoints were kept."""
+        checkpoints, like = self.checkpoints(name, training), training.start()
+        return [checkpoints.at(end, like) for end in ends]
+
+    def remove(self, name: str) -> None:
+        """Removes the checkpoints of a training whose figures are kept elsewhere."""
+        shutil.rmtree(self._folder(name), ignore_errors=True)
+
+    def checkpoints(
+        self, name: str, training: Training, keep_every: int | None = None
+    ) -> Checkpoints:
+        """Where a training goes on."""
+        about = {name: arm.about for name, arm in training.arms.items()}
+        settings = self.settings | about
+        return Checkpoints(self._folder(name), settings, keep_every=keep_every)
+
+    def _folder(self, name: str) -> Path:
+        return self.folder / name.replace(" ", "-")
+
+
+def found(
+    file: ResultsFile, out: Path, alike: dict[str, Any], *, resume: bool
+) -> dict[str, Any]:
+    """The results, as far as they go, of a run that is to be gone on with, or none.
+
+    It has to be of the same settings, `alike`. A run that is to begin anew begins
+    without the checkpoints of a finished one; one that is not finished is refused.
+    """
+    path = out / file.name
+    results = file.read(out) if path.exists() else {}
+    if resume:
+        for name, here in alike.items():
+            if results and results[name] != here:
+                raise LabError(
+                    f"{path} is of other {name}: {results[name]}, here {here}. "
+                    "Give another --out."
+                )
+        return results
+    if results and not file.finished(results):
+        raise LabError(
+            f"{out} holds a run that is not finished: continue it with --resume, or "
+            "choose another --out."
+        )
+    if jax.process_index() == 0:
+        shutil.rmtree(out / "checkpoints", ignore_errors=True)
+    sync_global_devices("checkpoints are removed")
+    return {}
+
+
+@contextlib.contextmanager
+def ctrl_c_waits() -> Iterator[None]:
+    """Lets Ctrl-C take effect when the block is done: Orbax would not end cleanly."""
+    received: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: received.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if received:
+            signal.raise_signal(signal.SIGINT)
+
+
+def _checksum(figures: NDArray[np.float32], words: Any) -> int:
+    """The sum of all 32-bit words, which one flipped bit changes."""
+    of_figures = figures.view(np.uint32).sum(dtype=np.uint32)
+    return (int(of_figures) + int(jnp.sum(words, dtype=jnp.uint32))) % 2**32
+
+
 @jax.jit
-def _checksums(state: Any) -> list[jax.Array]:
-    return [
-        jax.lax.bitcast_convert_type(leaf, jnp.uint32).sum(dtype=jnp.uint32)
+def _words(state: Any) -> jax.Array:
+    """A state as one array, a row of words for each run.
+
+    Of several arrays, Orbax leaves some half read when one is damaged, and Python
+    complains of them later.
+    """
+    rows = [
+        jax.lax.bitcast_convert_type(_plain(leaf), jnp.uint32).reshape(len(leaf), -1)
         for leaf in jax.tree.leaves(state)
     ]
+    return jnp.concatenate(rows, axis=1)
 
 
-def _checksum(state: Any) -> list[int]:
-    """The sum of each array's 32-bit words, which one flipped bit changes."""
-    return [int(value) for value in _checksums(state)]
+def _state(words: NDArray[np.uint32], like: Any) -> Any:
+    """The state of such words, in the form of another."""
+    forms = [jax.eval_shape(_plain, leaf) for leaf in jax.tree.leaves(like)]
+    ends = np.cumsum([form.size // len(words) for form in forms])
+    parts = iter(zip(forms, np.split(words, ends[:-1], axis=1), strict=True))
+
+    def restored(leaf: jax.Array) -> jax.Array:
+        form, part = next(parts)
+        array: Any = np.ascontiguousarray(part).view(form.dtype).reshape(form.shape)
+        if form.dtype != leaf.dtype:
+            array = jax.random.wrap_key_data(array)
+        placed: jax.Array = jax.device_put(array, leaf.sharding)
+        return placed
+
+    return jax.tree.map(restored, like)
 
 
-def _pass_over(epoch: int | str, why: object) -> None:
+def _plain(leaf: Any) -> Any:
+    """Numbers in the place of random keys."""
+    keys = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    return jax.random.key_data(leaf) if keys else leaf
+
+
+def _pass_over(number: int | str, why: object) -> None:
     if jax.process_index() == 0:
-        print(f"Passing over the checkpoint of epoch {epoch}: {_first_line(why)}")
+        print(f"Passing over checkpoint {number}: {_first_line(why)}")
 
 
 def _first_line(error: object) -> str:

@@ -55,9 +55,12 @@ def connect(coordinator: str, processes: int | None, process: int | None) -> Non
         raise LabError(f"the processes could not be joined: {error}") from error
 
 
-def make_mesh(runs: int) -> Mesh:
-    """All devices: as many along the runs as divide these, the rest along the data."""
-    across = math.gcd(runs, jax.device_count())
+def make_mesh(runs: int, shared: bool) -> Mesh:
+    """All devices: along the runs, or if what is left can share the data, so many.
+
+    A mesh with shared data has as many devices along the runs as divide these.
+    """
+    across = math.gcd(runs, jax.device_count()) if shared else jax.device_count()
     return jax.make_mesh(
         (across, jax.device_count() // across),
         ("runs", "data"),
@@ -65,19 +68,24 @@ def make_mesh(runs: int) -> Mesh:
     )
 
 
-def pace(
-    platform: str, batch_size: int
-) -> tuple[Callable[[Callable[..., Any], Any], Any], int]:
-    """How a device takes its runs and their images: what suits its size.
+def each_run(platform: str, one_run: Callable[..., Any], args: Any) -> Any:
+    """What a function says of each run on a device.
 
-    Returns a function of (one_run, arguments), and how many images go through the
-    network at a time. What 32 images need fits a CPU's cache: a batch of 64 takes 0.6
-    times as long in two halves. One run keeps a core busy, and a batch of runs takes
-    1.7 times as long as one after the other. A GPU or TPU is hardly used by one.
+    One run keeps a CPU's core busy, and a batch of runs takes 1.7 times as long as one
+    after the other. A GPU or TPU is hardly used by one.
     """
     if platform == "cpu":
-        return _one_after_the_other, 32
-    return _as_a_batch, max(batch_size, 1000)
+        return jax.lax.map(lambda own: one_run(*own), args)
+    return jax.vmap(one_run)(*args)
+
+
+def images_at_once(platform: str, batch_size: int) -> int:
+    """How many images go through a network at a time.
+
+    What 32 images need fits a CPU's cache: a batch of 64 takes 0.6 times as long in two
+    halves. A GPU or TPU is hardly used by as few.
+    """
+    return 32 if platform == "cpu" else max(batch_size, 1000)
 
 
 def awaited(array: jax.Array) -> NDArray[np.float32]:
@@ -85,11 +93,3 @@ def awaited(array: jax.Array) -> NDArray[np.float32]:
     while not array.is_ready():
         time.sleep(0.01)
     return np.asarray(array)
-
-
-def _one_after_the_other(one_run: Callable[..., Any], args: Any) -> Any:
-    return jax.lax.map(lambda xs: one_run(*xs), args)
-
-
-def _as_a_batch(one_run: Callable[..., Any], args: Any) -> Any:
-    return jax.vmap(one_run)(*args)

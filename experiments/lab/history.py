@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,10 +84,3 @@ class History:
             arm: {metric: self.of(arm, metric).tolist() for metric in METRICS}
             for arm in self.arms
         }
-
-
-class Runs(NamedTuple):
-    """Where all runs are: the figures of the epochs done, the state after the last."""
-
-    history: History
-    state: Any

@@ -1,8 +1,10 @@
-"""The tutorial's convolutional network in Flax NNX, layer for layer, and its score.
+"""The tutorial's convolutional network in Flax NNX, layer for layer, and its training.
 
 Weights are plain pytrees: whoever trains them differentiates `score`.
 """
 
+import math
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -10,8 +12,13 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import nnx
+from jax.sharding import PartitionSpec
 
+from lab.data import FashionMNIST
+from lab.devices import images_at_once
+from lab.history import METRICS, History
 from lab.layers import conv_pool_by_patches, conv_pool_by_winograd
+from lab.training import Arm, Runs, Task, Training
 
 
 class CNN(nnx.Module):
@@ -74,16 +81,95 @@ def score(
     return losses, answers.argmax(axis=-1) == labels
 
 
-def score_sums(
-    weights: Any,
-    images: jax.Array,
-    labels: jax.Array,
-    counted: jax.Array,
-    keys: jax.Array | None = None,
+def training(
+    arms: Mapping[str, Arm],
+    data: FashionMNIST,
+    *,
+    seeds: int,
+    epochs: int,
+    batch_size: int,
+) -> Training:
+    """The training of arms, an epoch a stretch, each with the figures of a History."""
+    batches = partial(_epoch, len(data.train.images), batch_size)
+    return Training(TASK, arms, seeds, (data.train, data.test), batches, epochs)
+
+
+def history(training: Training, runs: Runs) -> History:
+    """The figures of all epochs that are done."""
+    shape = len(training.arms), training.seeds, runs.done, len(METRICS)
+    return History(tuple(training.arms), runs.figures.reshape(shape))
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _epoch(count: int, batch_size: int, seed: int, number: int) -> Any:
+    """The batches of an epoch: parts of rows of images, and the dropout's key.
+
+    Of shape (steps, parts, rows); -1 fills up the last batch.
+    """
+    key = jax.random.fold_in(jax.random.key(seed), number)
+    order_key, dropout_key = jax.random.split(key)
+    order = jax.random.permutation(order_key, count)
+    size = min(batch_size, count)
+    at_once = images_at_once(jax.default_backend(), batch_size)
+    even = math.ceil(size / math.ceil(size / at_once))
+    parts = jax.vmap(partial(_rows, size=even))(_rows(order, size))
+    keys = jnp.tile(jax.random.key_data(dropout_key), (len(parts), 1))
+    return parts, keys
+
+
+def _gradient(params: Any, rest: Any, batch: Any, data: Any) -> Any:
+    """That of the mean loss of a batch, and the sums of both scores."""
+    (train, _), (parts, key) = data, batch
+    dropout_key = jax.random.wrap_key_data(key)
+
+    def add_part(total: Any, part: jax.Array) -> tuple[Any, None]:
+        # each image has its own key, so that the parts don't matter
+        keys = jax.vmap(partial(jax.random.fold_in, dropout_key))(part)
+
+        def loss_fn(params: Any) -> tuple[jax.Array, jax.Array]:
+            sums = _score_sums(params, train, part, keys)
+            return sums[0], sums
+
+        gradients_and_sums = jax.grad(loss_fn, has_aux=True)(params)
+        return jax.tree.map(jnp.add, total, gradients_and_sums), None
+
+    zeros = jax.tree.map(jnp.zeros_like, params), jnp.zeros(2)
+    (gradients, sums), _ = jax.lax.scan(add_part, zeros, parts)
+    size = (parts >= 0).sum()
+    return jax.tree.map(lambda leaf: leaf / size, gradients), sums, rest
+
+
+def _figures(params: Any, rest: Any, train_sums: Any, data: Any) -> jax.Array:
+    """An epoch's METRICS: both scores in training, and those of the test images."""
+    train, test = data
+
+    def evaluate(carry: None, part: jax.Array) -> tuple[None, jax.Array]:
+        return carry, _score_sums(params, test, part)
+
+    count = len(test.images)
+    at_once = images_at_once(jax.default_backend(), 1)
+    in_order = _rows(jnp.arange(count), min(at_once, count))
+    _, test_sums = jax.lax.scan(evaluate, None, in_order)
+    train_means = train_sums.sum(axis=0) / len(train.images)
+    return jnp.concatenate([train_means, test_sums.sum(axis=0) / count])
+
+
+def _score_sums(
+    weights: Any, images: Any, part: jax.Array, keys: jax.Array | None = None
 ) -> jax.Array:
-    """The sums of both over the images that are counted."""
-    scores = jnp.stack(score(weights, images, labels, keys))
-    return scores @ counted.astype(jnp.float32)
+    """The sums of both scores over a part of the images, without the -1."""
+    along_data = PartitionSpec("data")
+    pixels = jax.lax.with_sharding_constraint(images.images[part], along_data)
+    scores = jnp.stack(score(weights, pixels, images.labels[part], keys))
+    return scores @ (part >= 0).astype(jnp.float32)
 
 
+def _rows(indices: jax.Array, size: int) -> jax.Array:
+    """indices as rows of `size`; -1 fills up the last row."""
+    rows = math.ceil(len(indices) / size)
+    padding = (0, rows * size - len(indices))
+    return jnp.pad(indices, padding, constant_values=-1).reshape(rows, size)
+
+
+TASK = Task(lambda key: (initial_weights(key), ()), _gradient, _figures, shared=True)
 _GRAPH = nnx.graphdef(nnx.eval_shape(lambda: CNN(nnx.Rngs(0))))

@@ -8,6 +8,7 @@
 """
 
 import argparse
+import errno
 import importlib.metadata
 import os
 import platform
@@ -21,7 +22,7 @@ import jax
 from rich.console import Console
 
 from lab import LabError
-from lab.saved import read_json
+from lab.saved import ResultsFile
 
 PACKAGES = ("clr-jax", "jax", "jaxlib", "optax", "flax", "numpy")
 
@@ -30,12 +31,23 @@ def exit_code(program: str, run: Callable[[Console], int], *, interrupted: str) 
     """What `run` returns; 1 with the error's text, 130 after Ctrl-C."""
     try:
         return run(Console(highlight=False, soft_wrap=True, markup=False, emoji=False))
-    except (OSError, RuntimeError) as error:  # a LabError is one too
+    except Exception as error:
+        if not of_user_or_machine(error):
+            raise  # a mistake in our code shows where it is
         print(f"{program}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(f"{program}: {interrupted}", file=sys.stderr)
         return 130
+
+
+def of_user_or_machine(error: Exception) -> bool:
+    """Whether it says what to mend: our own, a disk's, memory's or a lost device's."""
+    if isinstance(error, jax.errors.JaxRuntimeError):
+        return str(error).startswith(("RESOURCE_EXHAUSTED", "UNAVAILABLE"))
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS)
+    return isinstance(error, LabError)
 
 
 class Options(argparse.ArgumentParser):
@@ -108,11 +120,7 @@ def positive(text: str) -> int:
 
 
 def open_folder(out: Path) -> None:
-    """Makes the folder, and a file in it, so that a run can't fail on it at its end.
-
-    Raises:
-        LabError: The folder can't be made or written.
-    """
+    """Makes the folder, and a file in it, so that a run can't fail on it at its end."""
     try:
         out.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=out):
@@ -137,21 +145,12 @@ def environment() -> dict[str, Any]:
 
 
 def redraw(
-    path: Path,
+    file: ResultsFile,
+    out: Path,
     finish: Callable[[dict[str, Any], Path, Console], int],
     console: Console,
 ) -> int:
-    """What `finish(results, out, console)` returns for the results in a file.
-
-    Raises:
-        LabError: The file is not there, or not of this program.
-    """
-    results = read_json(path)
-    open_folder(path.parent)
-    try:
-        return finish(results, path.parent, console)
-    except (KeyError, TypeError) as error:
-        raise LabError(
-            f"{path} is not a results file of this program ({error!r}): choose "
-            "another --out"
-        ) from error
+    """What `finish(results, out, console)` returns for the results in a folder."""
+    results = file.read(out)
+    open_folder(out)
+    return finish(results, out, console)

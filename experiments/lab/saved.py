@@ -4,14 +4,18 @@ import contextlib
 import json
 import os
 import re
-import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lab import LabError
+
+# how a picture shows what an arm is for
+DASHES = {"cyclical": "-", "peer": "--", "baseline": "--", "fixed": ":"}
 
 
 def portable(text: str) -> str:
@@ -32,43 +36,61 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text)
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """The content of a results file.
+@dataclass(frozen=True)
+class ResultsFile:
+    """The results file of a program: its name, and what it holds.
 
-    Raises:
-        LabError: It is not there, or damaged.
+    The `keys`, in one string, are those that the content always has; `finished` says
+    whether it is all that there will be.
     """
-    try:
-        content = json.loads(path.read_text())
-        if not isinstance(content, dict):
-            raise ValueError("it holds no JSON object")
-    except FileNotFoundError:
-        raise LabError(f"there is no {path} to redraw: train first") from None
-    except ValueError as error:
-        raise LabError(
-            f"{path} is not a results file ({error}): delete it and train again, or "
-            "choose another --out"
-        ) from error
-    return content
+
+    name: str
+    keys: str
+    finished: Callable[[dict[str, Any]], bool]
+
+    def read(self, out: Path) -> dict[str, Any]:
+        """The content of the file in a folder.
+
+        Raises:
+            LabError: It is not there, damaged, or not of this program.
+        """
+        path = out / self.name
+        try:
+            content = json.loads(path.read_text())
+            if not isinstance(content, dict):
+                raise ValueError("it holds no JSON object")
+            for key in self.keys.split():
+                if key not in content:
+                    raise ValueError(f"it has no {key}")
+        except FileNotFoundError:
+            raise LabError(f"there is no {path} to redraw: train first") from None
+        except ValueError as error:
+            raise LabError(
+                f"{path} is not a results file ({error}): delete it and train again, "
+                "or choose another --out"
+            ) from error
+        return content
+
+
+def panels(
+    size: tuple[float, float],
+    count: int = 1,
+    *,
+    sharex: bool = False,
+    sharey: bool = False,
+) -> tuple[Figure, list[Axes]]:
+    """A figure with axes beside each other, with a faint grid."""
+    figure = Figure(figsize=size, layout="constrained")
+    row = figure.subplots(1, count, squeeze=False, sharex=sharex, sharey=sharey)[0]
+    for axes in row:
+        axes.grid(alpha=0.3)
+    return figure, list(row)
 
 
 def save_figure(figure: Figure, path: Path) -> None:
     """Writes the picture as PNG, readable at the width of a README."""
     with _replacing(path) as temporary:
         figure.savefig(temporary, format="png", dpi=120)
-
-
-@contextlib.contextmanager
-def ctrl_c_waits() -> Iterator[None]:
-    """Lets Ctrl-C take effect when the block is done: Orbax would not end cleanly."""
-    received: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, _: received.append(number))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-        if received:
-            signal.raise_signal(signal.SIGINT)
 
 
 @contextlib.contextmanager

@@ -1,10 +1,13 @@
-"""What programs print and pages show in Markdown: tables of paired runs, versions."""
+"""What programs print and pages show: tables of paired runs, progress, versions."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import rich.table
 from numpy.typing import ArrayLike
+from rich import box, progress
+from rich.console import Console
 from scipy import stats
 
 
@@ -16,11 +19,73 @@ class Interval(NamedTuple):
     high: float
 
 
-def markdown(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table whose first column stands to the left and whose others to the right."""
-    widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
-    ruler = [("-" * width)[:-1] + "-:"[i > 0] for i, width in enumerate(widths)]
-    return "\n".join(_line(cells, widths) for cells in (headings, ruler, *rows))
+class Table(NamedTuple):
+    """Rows of text under headings; the first column stands left, the others right.
+
+    A console prints it; `markdown` is the same for a page.
+    """
+
+    headings: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    caption: str = ""
+    title: str = ""
+
+    def __rich__(self) -> rich.table.Table:
+        """The table for a terminal."""
+        title, caption = self.title or None, self.caption or None
+        table = rich.table.Table(box=box.MARKDOWN, title=title, caption=caption)
+        for number, heading in enumerate(self.headings):
+            table.add_column(heading, justify="right" if number else "left")
+        for row in self.rows:
+            table.add_row(*row)
+        return table
+
+    def markdown(self) -> str:
+        """The table for a page, with the caption as a paragraph after it."""
+        columns = list(zip(self.headings, *self.rows, strict=True))
+        widths = [max(map(len, column)) for column in columns]
+        ruler = [("-" * width)[:-1] + "-:"[i > 0] for i, width in enumerate(widths)]
+        lines = []
+        for cells in (self.headings, ruler, *self.rows):
+            padded = [
+                cell.rjust(width) if i else cell.ljust(width)
+                for i, (cell, width) in enumerate(zip(cells, widths, strict=True))
+            ]
+            lines.append(f"| {' | '.join(padded)} |")
+        return "\n".join(lines) + (self.caption and f"\n\n{self.caption}")
+
+
+class Progress(progress.Progress):
+    """A bar over what there is to do, on a terminal, and the time that is left."""
+
+    def __init__(self, console: Console, unit: str, total: int, done: int = 0):
+        super().__init__(
+            progress.TextColumn(unit + " {task.completed}/{task.total}"),
+            progress.BarColumn(),
+            progress.TextColumn("{task.fields[pace]}"),
+            progress.TimeElapsedColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self.bar = self.add_task("", total=total, completed=done, pace="compiling")
+        self.left, self._done, self._seconds = total - done, 0, 0.0
+
+    def skip(self, units: int) -> None:
+        """Takes what was done before from what is left."""
+        self.left -= units
+        self.update(self.bar, advance=units)
+
+    def add(self, units: int, seconds: float) -> None:
+        """Counts what was done just now, in so many seconds."""
+        self._done, self._seconds = self._done + units, self._seconds + seconds
+        self.left -= units
+        self.update(self.bar, advance=units, pace=f"{seconds / units:.1f} s each")
+
+    @property
+    def minutes_left(self) -> float:
+        """At the pace so far."""
+        return self.left * self._seconds / self._done / 60
 
 
 def mean_and_sd(values: ArrayLike, digits: int) -> str:
@@ -57,24 +122,26 @@ def named(rows: Sequence[dict[str, Any]], arm: str) -> dict[str, Any]:
     return next(row for row in rows if row["arm"] == arm)
 
 
-def written_by(program: str) -> str:
-    """A sentence of where a page and its pictures come from."""
-    return (
+def page(
+    program: str,
+    title: str,
+    results: dict[str, Any],
+    *parts: str,
+    how: str = "",
+    more: str = "",
+) -> str:
+    """A program's page in Markdown: where all comes from, its parts, the protocol.
+
+    `how` says how the program is run, `more` of where the figures were measured.
+    """
+    written = (
         f"`python experiments/{program}.py` writes [{program}.json]({program}.json), "
-        "and from it all that is shown here."
+        f"and from it all that is shown here. {how}"
     )
-
-
-def measured_with(environment: dict[str, Any]) -> str:
-    """A sentence of the versions and the device that figures come from."""
-    where = ", ".join(f"{name} {value}" for name, value in environment.items())
-    return f"Measured with {where}."
-
-
-def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    """A row, padded so that the columns of the text stand under each other."""
-    padded = [
-        cell.rjust(width) if i else cell.ljust(width)
-        for i, (cell, width) in enumerate(zip(cells, widths, strict=True))
-    ]
-    return f"| {' | '.join(padded)} |"
+    versions = ", ".join(f"{name} {v}" for name, v in results["environment"].items())
+    measured = f"Measured with {versions}. {more}"
+    text = [f"# {title}", written.rstrip(), measured.rstrip(), *parts]
+    if "protocol" in results:
+        protocol = results["protocol"].strip()
+        text += ["## The protocol", f"```text\n{protocol}\n```"]
+    return "\n\n".join(text) + "\n"

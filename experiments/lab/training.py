@@ -1,32 +1,69 @@
-"""The training loop: every run of every arm, an epoch at a time, one compiled program.
+"""The training loop: every run of every arm, a stretch of steps at a time.
 
-    runs = start(optimizers, seeds=5)
-    for epoch in train(optimizers, data, runs, epochs=10, batch_size=64):
-        print(epoch.runs.history.last("CLR", "val_accuracy"))
+    training = Training(task, arms, seeds=5, data=data, batches=batches, until=10)
+    for stretch in training.go_on(training.start()):
+        print(stretch.runs.figures[:, -1])
 
-A run is an arm (an optimizer) with a seed. Runs of equal seed start from the same
-weights and see the same batches in the same order. The runs are spread over the
-devices; what devices are left share each run's batches.
+A run is an arm with a seed. Runs of equal seed start from the same weights and see the
+same batches in the same order. The runs are spread over the devices; what devices are
+left share each run's batches, if the task lets them.
 """
 
 import math
 import time
-from collections.abc import Iterator, Mapping
-from functools import partial
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache, cached_property, partial
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from numpy.typing import NDArray
 
-from lab import network
-from lab.data import FashionMNIST
-from lab.devices import awaited, make_mesh, pace
-from lab.history import History, Runs
+from lab.devices import awaited, each_run, make_mesh
 
-Optimizers = Mapping[str, optax.GradientTransformation]
+Role = Literal["fixed", "baseline", "peer", "cyclical"]
+Optimizers = tuple[optax.GradientTransformation, ...]
+EACH, WHOLE = PartitionSpec("runs"), PartitionSpec()
+
+
+@dataclass(frozen=True, eq=False)
+class Arm:
+    """A way to train: the words for it, what it is for, its rate, its optimizer.
+
+    The baseline is what the others are measured by. `numbers` are what the optimizer's
+    update takes beside the gradients, by step: arms that differ in nothing but their
+    numbers share an optimizer, and with it one compiled program.
+    """
+
+    about: str
+    role: Role
+    rate: optax.Schedule
+    optimizer: optax.GradientTransformation
+    numbers: Mapping[str, optax.Schedule] = field(default_factory=dict)
+
+
+def warmup_cosine(peak: float, steps: int) -> optax.Schedule:
+    """From 0 to the peak in a tenth of the steps, then half a cosine down to 0."""
+    return optax.warmup_cosine_decay_schedule(0.0, peak, steps // 10, steps)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is trained, as functions of one run that JAX can trace.
+
+    `rest` is what a run carries along beside its weights, `data` what all runs see.
+    """
+
+    init: Callable[[jax.Array], tuple[Any, Any]]  # key -> params, rest
+    # params, rest, batch, data -> gradients, figures of the step, rest
+    gradient: Callable[[Any, Any, Any, Any], tuple[Any, Any, Any]]
+    # params, rest, figures of all steps, data -> figures of the stretch
+    figures: Callable[[Any, Any, Any, Any], jax.Array]
+    shared: bool = False  # whether devices may share a batch
 
 
 class State(NamedTuple):
@@ -34,165 +71,228 @@ class State(NamedTuple):
 
     params: Any
     opt_state: Any
+    rest: Any
 
 
-class Epoch(NamedTuple):
-    """The runs after an epoch, the seconds it took, and those of compiling them all."""
+class Runs(NamedTuple):
+    """Where all runs are: their figures, (runs, stretches, figures), and their state.
+
+    The state has more runs than the figures where these do not fill the devices.
+    `seconds` is what they took so far, compiling included.
+    """
+
+    figures: NDArray[np.float32]
+    state: State
+    seconds: float = 0.0
+
+    @property
+    def done(self) -> int:
+        """How many stretches are done."""
+        return int(self.figures.shape[1])
+
+
+class Stretch(NamedTuple):
+    """The runs after a stretch, the seconds it took, and those of compiling."""
 
     runs: Runs
     seconds: float
     compile_seconds: float
 
 
-def start(optimizers: Optimizers, seeds: int) -> Runs:
-    """The runs before the first step: the same weights for every arm of a seed."""
+@dataclass(frozen=True)
+class Training:
+    """All arms on all seeds, for so many stretches of steps.
 
-    def initial(optimizer: optax.GradientTransformation, key: jax.Array) -> State:
-        params = network.initial_weights(key)
-        return State(params, optimizer.init(params))
-
-    mesh = make_mesh(len(optimizers) * seeds)
-
-    @partial(jax.jit, out_shardings=NamedSharding(mesh, PartitionSpec("runs")))
-    def initial_state() -> State:
-        keys = jax.vmap(jax.random.key)(jnp.arange(seeds))
-        arms = [jax.vmap(partial(initial, o))(keys) for o in optimizers.values()]
-        state: State = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *arms)
-        return state
-
-    return Runs(History.empty(optimizers, seeds), initial_state())
-
-
-def train(
-    optimizers: Optimizers,
-    data: FashionMNIST,
-    runs: Runs,
-    *,
-    epochs: int,
-    batch_size: int,
-) -> Iterator[Epoch]:
-    """Yields each epoch as soon as it is done, until `epochs` are.
-
-    The optimizers' states must be alike in structure: give a fixed rate as a schedule.
+    `batches(seed, number)` are those of a seed in a stretch, a step each; all stretches
+    have equally many. The optimizers' states must be alike in structure: give a fixed
+    rate as a schedule.
     """
-    history, state = runs
-    if history.epochs >= epochs:
-        return
-    count = len(optimizers) * history.seeds
-    mesh = make_mesh(count)
-    everywhere = NamedSharding(mesh, PartitionSpec())
-    arrays = jax.device_put((data.train, data.test), everywhere)
-    arms, seeds = np.divmod(np.arange(count, dtype=np.int32), history.seeds)
 
-    started = time.perf_counter()
-    program = jax.jit(
-        partial(train_epoch, mesh, tuple(optimizers.values()), batch_size),
-        out_shardings=(NamedSharding(mesh, PartitionSpec("runs")), everywhere),
-    )
-    done = np.int32(history.epochs)
-    compiled = program.lower(state, (arms, seeds), done, arrays).compile()
-    compile_seconds = time.perf_counter() - started
+    task: Task
+    arms: Mapping[str, Arm]
+    seeds: int
+    data: Any
+    batches: Callable[[int, int], Any]
+    until: int
 
-    for number in range(history.epochs, epochs):
+    @property
+    def count(self) -> int:
+        """How many runs there are."""
+        return len(self.arms) * self.seeds
+
+    @cached_property
+    def mesh(self) -> Mesh:
+        """The devices."""
+        return make_mesh(self.count, self.task.shared)
+
+    @cached_property
+    def optimizers(self) -> Optimizers:
+        """Those of all arms, each once."""
+        return tuple(dict.fromkeys(arm.optimizer for arm in self.arms.values()))
+
+    @cached_property
+    def lineup(self) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]:
+        """Each run's arm, optimizer and seed, by number.
+
+        The first runs come again at the end where all do not fill the devices.
+        """
+        across = self.mesh.shape["runs"]
+        filled = math.ceil(self.count / across) * across
+        runs = np.resize(np.arange(self.count, dtype=np.int32), filled)
+        arm, seed = np.divmod(runs, self.seeds)
+        used = [self.optimizers.index(arm.optimizer) for arm in self.arms.values()]
+        return arm, np.array(used, np.int32)[arm], seed
+
+    def start(self) -> Runs:
+        """The runs before the first step: the same weights for every arm of a seed."""
+        _, optimizer, seed = self.lineup
+        begin = _beginning(self.task, self.optimizers, self.mesh, self.seeds)
+        figures = np.zeros((self.count, 0, 0), np.float32)
+        return Runs(figures, begin(optimizer, seed))
+
+    def go_on(self, runs: Runs) -> Iterator[Stretch]:
+        """Yields the runs after each stretch as soon as it is done."""
+        if runs.done >= self.until:
+            return
         started = time.perf_counter()
-        state, metrics = compiled(state, (arms, seeds), np.int32(number), arrays)
-        history = history.add(awaited(metrics))
-        seconds = time.perf_counter() - started
-        yield Epoch(Runs(history, state), seconds, compile_seconds)
+        data = jax.device_put(self.data, NamedSharding(self.mesh, WHOLE))
+        leaves, tree = jax.tree.flatten(self._arguments(runs.state, runs.done, data))
+        shapes = tuple(
+            jax.ShapeDtypeStruct(
+                x.shape, x.dtype, sharding=getattr(x, "sharding", None)
+            )
+            for x in leaves
+        )
+        program = _advancing(self.task, self.optimizers, self.mesh, tree, shapes)
+        compile_seconds = time.perf_counter() - started
+        runs = runs._replace(seconds=runs.seconds + compile_seconds)
+
+        for number in range(runs.done, self.until):
+            started = time.perf_counter()
+            state, new = program(*self._arguments(runs.state, number, data))
+            figures = awaited(new)[: self.count, None]
+            if number:
+                figures = np.append(runs.figures, figures, axis=1)
+            seconds = time.perf_counter() - started
+            runs = Runs(figures, state, runs.seconds + seconds)
+            yield Stretch(runs, seconds, compile_seconds)
+
+    def score(
+        self, of_one: Callable[[Any, Any, Any], jax.Array], runs: Runs, data: Any
+    ) -> NDArray[np.float32]:
+        """What a function of params, rest and data says of each run."""
+        own = runs.state.params, runs.state.rest
+        return awaited(_scoring(of_one, self.mesh)(own, (data,)))[: self.count]
+
+    def _arguments(self, state: State, number: int, data: Any) -> tuple[Any, Any]:
+        """What is each run's own in a stretch, and what all runs share."""
+        arm, optimizer, seed = self.lineup
+        by_seed = [self.batches(k, number) for k in range(self.seeds)]
+        batches = jax.tree.map(lambda *leaves: np.stack(leaves), *by_seed)
+        steps = jax.tree.leaves(batches)[0].shape[1]
+        now = slice(number * steps, (number + 1) * steps)
+        arms = list(self.arms.values())
+        numbers = {
+            name: np.stack(
+                [_values(a.numbers[name], self.until * steps)[now] for a in arms]
+            )[arm]
+            for name in arms[0].numbers
+        }
+        batches = jax.device_put(batches, NamedSharding(self.mesh, WHOLE))
+        return (state, optimizer, seed, numbers), (batches, data)
 
 
-def train_epoch(
+def over_runs(
+    of_one: Callable[..., Any],
     mesh: Mesh,
-    optimizers: tuple[optax.GradientTransformation, ...],
-    batch_size: int,
-    state: State,
-    runs: Any,
-    number: Any,
-    arrays: Any,
-) -> tuple[State, jax.Array]:
-    """One epoch of all runs: their new state and their metrics, of shape (runs, 4)."""
-    runs_axis, whole = PartitionSpec("runs"), PartitionSpec()
+    own: tuple[Any, ...],
+    shared: tuple[Any, ...],
+) -> Any:
+    """What a function says of each run, of what is its own and what all runs share.
 
-    # along "data" XLA divides batches and adds gradients
+    The mesh's other axis is left to XLA: it divides batches and adds gradients.
+    """
+
     @partial(
         jax.shard_map,
         mesh=mesh,
-        in_specs=(runs_axis, runs_axis, whole, whole),
-        out_specs=runs_axis,
+        in_specs=(EACH, WHOLE),
+        out_specs=EACH,
         axis_names={"runs"},
         check_vma=False,
     )
-    def local_runs(state: State, runs: Any, number: Any, arrays: Any) -> Any:
-        each, at_once = pace(mesh.devices.flat[0].platform, batch_size)
-        shared = optimizers, batch_size, at_once, number, arrays
-        return each(partial(_one_run, *shared), (state, runs))
+    def spread(own: tuple[Any, ...], shared: tuple[Any, ...]) -> Any:
+        platform = mesh.devices.flat[0].platform
+        return each_run(platform, lambda *run: of_one(*run, *shared), own)
 
-    trained: tuple[State, jax.Array] = local_runs(state, runs, number, arrays)
-    return trained
+    return spread(own, shared)
 
 
-def _one_run(
-    optimizers: tuple[optax.GradientTransformation, ...],
-    batch_size: int,
-    at_once: int,
-    number: jax.Array,
-    arrays: Any,
+def advance(
+    task: Task,
+    optimizers: Optimizers,
     state: State,
-    run: tuple[jax.Array, jax.Array],
+    which: jax.Array,
+    seed: jax.Array,
+    numbers: Any,
+    batches: Any,
+    data: Any,
 ) -> tuple[State, jax.Array]:
-    """One epoch of one run, evaluation included."""
-    train, test = arrays
-    arm, seed = run
-    key = jax.random.fold_in(jax.random.key(seed), number)
-    order_key, dropout_key = jax.random.split(key)
-    along_data = PartitionSpec("data")
-    shared_out = partial(jax.lax.with_sharding_constraint, shardings=along_data)
+    """A run after a step for each batch of its seed, and its figures."""
 
-    def step(state: State, batch: jax.Array) -> tuple[State, jax.Array]:
-        def add_part(total: Any, part: jax.Array) -> tuple[Any, None]:
-            images, labels = shared_out(train.images[part]), train.labels[part]
-            # each image has its own key, so that the parts don't matter
-            keys = jax.vmap(partial(jax.random.fold_in, dropout_key))(part)
-
-            def loss_fn(params: Any) -> tuple[jax.Array, jax.Array]:
-                sums = network.score_sums(params, images, labels, part >= 0, keys)
-                return sums[0], sums
-
-            gradients_and_sums = jax.grad(loss_fn, has_aux=True)(state.params)
-            return jax.tree.map(jnp.add, total, gradients_and_sums), None
-
-        zeros = jax.tree.map(jnp.zeros_like, state.params), jnp.zeros(2)
-        (gradients, sums), _ = jax.lax.scan(add_part, zeros, batch)
-        size = (batch >= 0).sum()
+    def step(state: State, x: Any) -> tuple[State, Any]:
+        batch, numbers = x
+        params, opt_state, rest = state
+        gradients, figures, rest = task.gradient(params, rest, batch, data)
         updates, opt_state = jax.lax.switch(
-            arm,
-            [o.update for o in optimizers],
-            jax.tree.map(lambda gradient: gradient / size, gradients),
-            state.opt_state,
-            state.params,
+            which,
+            [partial(optimizer.update, **numbers) for optimizer in optimizers],
+            gradients,
+            opt_state,
+            params,
         )
-        return State(optax.apply_updates(state.params, updates), opt_state), sums
+        return State(optax.apply_updates(params, updates), opt_state, rest), figures
 
-    def evaluate(carry: None, part: jax.Array) -> tuple[None, jax.Array]:
-        images, labels = shared_out(test.images[part]), test.labels[part]
-        return carry, network.score_sums(state.params, images, labels, part >= 0)
-
-    order = jax.random.permutation(order_key, len(train.images))
-    batch_size = min(batch_size, len(order))
-    even = math.ceil(batch_size / math.ceil(batch_size / at_once))
-    batches = jax.vmap(partial(_rows, size=even))(_rows(order, batch_size))
-    # a scan is the fast form on the CPU too: the model has no convolution primitive
-    state, train_sums = jax.lax.scan(step, state, batches)
-    in_order = jnp.arange(len(test.images))
-    test_parts = _rows(in_order, min(at_once, len(test.images)))
-    _, test_sums = jax.lax.scan(evaluate, None, test_parts)
-    train_means = train_sums.sum(axis=0) / len(train.images)
-    test_means = test_sums.sum(axis=0) / len(test.images)
-    return state, jnp.concatenate([train_means, test_means])
+    ours = jax.tree.map(lambda leaf: leaf[seed], batches)
+    state, figures = jax.lax.scan(step, state, (ours, numbers))
+    return state, task.figures(state.params, state.rest, figures, data)
 
 
-def _rows(indices: jax.Array, size: int) -> jax.Array:
-    """indices as rows of `size`; -1 fills up the last row."""
-    rows = math.ceil(len(indices) / size)
-    padding = (0, rows * size - len(indices))
-    return jnp.pad(indices, padding, constant_values=-1).reshape(rows, size)
+@cache
+def _beginning(task: Task, optimizers: Optimizers, mesh: Mesh, seeds: int) -> Any:
+    """A program: the state before the first step of runs with such seeds."""
+
+    @partial(jax.jit, out_shardings=NamedSharding(mesh, EACH))
+    def begin(which: jax.Array, seed: jax.Array) -> State:
+        keys = jax.vmap(jax.random.key)(jnp.arange(seeds))
+        params, rest = jax.vmap(task.init)(keys)
+        states = [jax.vmap(optimizer.init)(params) for optimizer in optimizers]
+        opt_state = jax.tree.map(
+            lambda *leaves: jnp.stack(leaves)[which, seed], *states
+        )
+        params, rest = jax.tree.map(lambda leaf: leaf[seed], (params, rest))
+        return State(params, opt_state, rest)
+
+    return begin
+
+
+@cache
+def _advancing(
+    task: Task, optimizers: Optimizers, mesh: Mesh, tree: Any, shapes: tuple[Any, ...]
+) -> Any:
+    """A program: all runs advanced. The state stays spread, figures are everywhere."""
+    of_one = partial(advance, task, optimizers)
+    shardings = NamedSharding(mesh, EACH), NamedSharding(mesh, WHOLE)
+    program = jax.jit(partial(over_runs, of_one, mesh), out_shardings=shardings)
+    return program.lower(*tree.unflatten(shapes)).compile()
+
+
+@cache
+def _scoring(of_one: Callable[[Any, Any, Any], jax.Array], mesh: Mesh) -> Any:
+    """A program: the function's values for all runs."""
+    return jax.jit(partial(over_runs, of_one, mesh))
+
+
+def _values(schedule: optax.Schedule, steps: int) -> NDArray[np.float32]:
+    """A schedule's value at each step."""
+    return np.broadcast_to(np.asarray(schedule(np.arange(steps)), np.float32), steps)

@@ -143,31 +143,29 @@ def compare(plain: Path, killed: Path, epochs: int) -> list[str]:
     """The names of all that two finished runs do not have in common."""
     import jax
     import numpy as np
+    from made_data import random_images
 
+    from lab import network
     from lab.checkpoints import Checkpoints
-    from lab.training import start
     from lab.tutorial.settings import Settings
 
-    figures, states = [], []
+    settings = Settings(epochs, 16, 1, TRAIN)
+    data = random_images(TRAIN, TEST)
+    sizes = {"seeds": 1, "epochs": epochs, "batch_size": 16}
+    like = network.training(settings.arms, data, **sizes).start()
+    results, states = [], []
     for out in (plain, killed):
-        results = json.loads((out / "fashion.json").read_text())
-        results.pop("data")  # files at the first start, a prepared copy later
-        results.pop("seconds")
-        figures.append(results)
-        settings = Settings(epochs, 16, 1, TRAIN)
-        arms = {name: arm.optimizer for name, arm in settings.arms.items()}
+        results.append(json.loads((out / "fashion.json").read_text()))
         checkpoints = Checkpoints(out / "checkpoints", settings.trajectory)
-        runs = checkpoints.latest(start(arms, 1), epochs)
-        states.append((runs.history.figures, runs.state))
-    different = [name for name in figures[0] if figures[0][name] != figures[1][name]]
-    for path, leaf in jax.tree_util.tree_leaves_with_path(states[0]):
-        other = dict(jax.tree_util.tree_leaves_with_path(states[1]))[path]
+        runs = checkpoints.latest(like, epochs)
+        states.append(jax.tree_util.tree_leaves_with_path((runs.figures, runs.state)))
+    # files at the first start, a prepared copy later
+    parts = results[0].keys() - {"data", "seconds"}
+    different = [name for name in parts if results[0][name] != results[1][name]]
+    for (path, leaf), (_, other) in zip(*states, strict=True):
         if np.asarray(leaf).tobytes() != np.asarray(other).tobytes():
             different.append(f"state{jax.tree_util.keystr(path)}")
-    print(
-        f"compared {len(figures[0])} parts of the JSON and "
-        f"{len(jax.tree.leaves(states[0]))} arrays"
-    )
+    print(f"compared {len(parts)} parts of the JSON and {len(states[0])} arrays")
     return different
 
 

@@ -1,7 +1,6 @@
 """The program comparison.py, most of it with known figures in the place of training."""
 
 import json
-import shutil
 from dataclasses import replace
 
 import jax.numpy as jnp
@@ -11,53 +10,56 @@ import tiny_idx
 
 import comparison
 from clr_optax import RangeTest
-from lab import stages
-from lab.comparison import parts, snapshots, tables
-from lab.comparison.hopes import hopes
+from lab.comparison import parts, report
 from lab.comparison.parts import run_epochs
 from lab.comparison.pictures import draw_all
 from lab.comparison.protocol import SHORT
+from lab.comparison.report import hopes
 from lab.comparison.schedules import SCHEDULES
-from lab.history import METRICS, History, Runs
-from lab.training import Epoch, State
+from lab.history import METRICS
+from lab.training import Runs, State, Stretch, Training
 
 
-class Training:
-    """Stands for `train`: an arm's accuracy is known by its place and its epoch."""
+class Known:
+    """Stands for training: an arm's accuracy is known by its seed and its epoch."""
 
     def __init__(self):
         self.calls, self.stop_after, self.diverging = [], None, ()
 
-    def __call__(self, optimizers, data, runs, *, epochs, batch_size):
-        history = runs.history
-        count = len(optimizers) * history.seeds * (epochs - history.epochs)
-        self.calls.append((tuple(optimizers), data, count))
-        for number in range(history.epochs + 1, epochs + 1):
+    def go_on(self, training, runs):
+        epochs = training.count * (training.until - runs.done)
+        self.calls.append((tuple(training.arms), training.data, epochs))
+        for number in range(runs.done + 1, training.until + 1):
             if self.stop_after == 0:
                 raise KeyboardInterrupt
             if self.stop_after:
                 self.stop_after -= 1
-            history = history.add(self.figures(history, number))
-            yield Epoch(Runs(history, runs.state), 0.5, 0.0)
+            new = self.figures(training, number)
+            figures = np.append(runs.figures, new, axis=1) if runs.done else new
+            runs = Runs(figures, runs.state, runs.seconds + 0.5)
+            yield Stretch(runs, 0.5, 0.0)
 
-    def figures(self, history, number):
-        shape = len(history.arms), history.seeds, 4
-        figures = np.full(shape, 0.5 + 0.01 * number, np.float32)
-        figures += 0.01 * np.arange(history.seeds)[:, None]
+    def figures(self, training, number):
+        figures = np.full((training.count, 1, 4), 0.5 + 0.01 * number, np.float32)
+        seeds = np.arange(training.count) % training.seeds
+        figures += 0.01 * seeds[:, None, None]
         for arm in self.diverging:
-            if arm in history.arms:
-                figures[history.arms.index(arm)] = np.nan
+            if arm in training.arms:
+                first = list(training.arms).index(arm) * training.seeds
+                figures[first : first + training.seeds] = np.nan
         return figures
 
 
-def start(optimizers, seeds):
-    state = State({"w": jnp.zeros(len(optimizers) * seeds)}, {"count": jnp.zeros(1)})
-    return Runs(History.empty(optimizers, seeds), state)
+def start(training):
+    count = training.count
+    state = State({"w": jnp.zeros(count)}, {"count": jnp.zeros(count)}, ())
+    return Runs(np.zeros((count, 0, 0), np.float32), state)
 
 
-def known_range_test(images, optimizer, *, seeds, steps, batch_size):
+def known_range_tests(images, settings):
     lrs = 2.0 ** np.arange(-16, 4)
     losses = [2.0] * 8 + [1.75, 1.5, 1.25, 1.0, 0.75, 0.5, 0.5, 1, 2, 4, 8, 16]
+    seeds = settings.range_seeds
     return RangeTest(np.tile(lrs, (seeds, 1)), np.tile(losses, (seeds, 1)))
 
 
@@ -69,14 +71,13 @@ def known_outputs(runs, images):
 
 @pytest.fixture
 def training(monkeypatch):
-    training = Training()
+    known = Known()
     monkeypatch.setattr(comparison, "draw_all", lambda *_: None)
-    monkeypatch.setattr(stages, "train", training)
-    monkeypatch.setattr(stages, "start", start)
-    monkeypatch.setattr(snapshots, "start", start)
-    monkeypatch.setattr(parts, "range_test_of_seeds", known_range_test)
-    monkeypatch.setattr(snapshots, "softmax_outputs", known_outputs)
-    return training
+    monkeypatch.setattr(Training, "go_on", lambda self, runs: known.go_on(self, runs))
+    monkeypatch.setattr(Training, "start", start)
+    monkeypatch.setattr(parts, "range_tests", known_range_tests)
+    monkeypatch.setattr(parts, "softmax_outputs", known_outputs)
+    return known
 
 
 @pytest.fixture
@@ -105,9 +106,9 @@ def idx(tmp_path_factory):
 def test_choices_see_validation_images_and_finals_the_test_images(training, run):
     code, results = run()
     assert code == 0
-    sizes = [len(data.test.images) for _, data, _ in training.calls]
+    sizes = [len(test.images) for _, (_, test), _ in training.calls]
     assert sizes == [20, 20, 40, 40, 40, 40]  # E, B's choices, C, B, A twice
-    trained = [data.train.images for _, data, _ in training.calls]
+    trained = [train.images for _, (train, _), _ in training.calls]
     assert all(
         (images == trained[0]).all() and len(images) == 220 for images in trained
     )
@@ -162,19 +163,9 @@ def test_a_finished_run_stays_until_a_new_one_has_results(training, run, monkeyp
         raise KeyboardInterrupt
 
     _, results = run()
-    monkeypatch.setattr(parts, "range_test_of_seeds", interrupted)
+    monkeypatch.setattr(parts, "range_tests", interrupted)
     assert run() == (130, results)
     assert run("--redraw") == (0, results)
-
-
-def test_seconds_are_carried_on_with_checkpoints_only(training, run):
-    _, expected = run(out=run.out / "whole")
-    training.stop_after = 5
-    assert run()[0] == 130
-    shutil.rmtree(run.out / "checkpoints")
-    training.stop_after = None
-    _, results = run("--resume")
-    assert results["seconds"] == expected["seconds"]
 
 
 def test_an_unfinished_run_is_not_overwritten(training, run, capsys):
@@ -199,8 +190,8 @@ def test_redraw_trains_nothing(training, run, monkeypatch):
     assert all(path.stat().st_size > 10_000 for path in pictures)
     page = (run.out / "README.md").read_text()
     assert all(f"]({path.name})" in page for path in pictures)
-    assert all(text in page for text in tables.schedules(results))
-    assert all(text in page for text in tables.anytime(results))
+    assert report.schedules(results).markdown() in page
+    assert report.anytime(results).markdown() in page
     assert hopes(results) in page
 
 
@@ -216,11 +207,11 @@ def test_a_diverged_arm_is_reported_and_stops_no_other(training, run, capsys):
 def test_a_range_test_that_cannot_be_read_ends_the_run(
     training, run, monkeypatch, capsys
 ):
-    def flat(*args, **sizes):
-        test = known_range_test(*args, **sizes)
+    def flat(*args):
+        test = known_range_tests(*args)
         return test._replace(losses=np.ones_like(test.losses))
 
-    monkeypatch.setattr(parts, "range_test_of_seeds", flat)
+    monkeypatch.setattr(parts, "range_tests", flat)
     assert run()[0] == 1
     assert "needs losses that fall" in capsys.readouterr().err
 
@@ -231,7 +222,7 @@ def test_tables_pair_the_seeds(training, run):
     baseline["figures"]["val_accuracy"] = [[0.5, 0.6], [0.5, 0.8]]
     clr = next(row for row in results["B"] if row["arm"] == "CLR cosine, 1 cycle")
     clr["figures"]["val_accuracy"] = [[0.5, 0.61], [0.5, 0.82]]
-    table, caption = tables.schedules(results)
+    table, caption = report.schedules(results).markdown().split("\n\n")
     head, _, *lines = [line.strip("| ").split(" | ") for line in table.splitlines()]
     assert [line[0].strip() for line in lines] == list(SCHEDULES)
     cells = [cell.strip() for cell in lines[list(SCHEDULES).index(clr["arm"])]]
@@ -247,9 +238,9 @@ def test_a_run_is_lost_from_the_epoch_on_that_loses_any_figure():
     figures = {metric: [[0.5, 0.5], [0.5, 0.5]] for metric in METRICS}
     figures["val_loss"] = [[1.0, 1.0], [1.0, None]]
     row = {"arm": "a", "epochs": 2, "figures": figures}
-    np.testing.assert_array_equal(tables.accuracy(row), [[50, 50], [50, np.nan]])
+    np.testing.assert_array_equal(report.accuracy(row), [[50, 50], [50, np.nan]])
     results = {"A": [row], "B": [], "C": []}
-    assert tables.diverged(results) == ["a of A, 2 epochs, diverged on 1 of 2 seeds"]
+    assert report.diverged(results) == ["a of A, 2 epochs, diverged on 1 of 2 seeds"]
 
 
 def test_the_readme_s_table_is_that_of_the_longest_runs(training, run):
@@ -260,7 +251,7 @@ def test_the_readme_s_table_is_that_of_the_longest_runs(training, run):
         if (row["arm"], row["epochs"]) == ("linear decay", 2)
     )
     untuned["figures"]["val_accuracy"] = [[0.5, 0.61], [0.5, 0.63]]
-    table = tables.readme(results).splitlines()
+    table = report.readme(results).splitlines()
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in table]
     assert cells[0][0] == "after 2 epochs"
     assert [line[0] for line in cells[2:]] == list(SCHEDULES)
@@ -291,21 +282,6 @@ def test_the_hopes_are_held_against_the_figures(training, run):
         ["+0.00", "+0.50", "no"],
         ["+0.00", "-1.00", "yes"],
     ]
-
-
-@pytest.mark.parametrize(
-    ("args", "words"),
-    [
-        (["--seeds", "3"], "unrecognized arguments"),
-        (["--out"], "expected one argument"),
-    ],
-)
-def test_wrong_arguments_end_before_training(training, capsys, args, words):
-    with pytest.raises(SystemExit) as stop:
-        comparison.main(args)
-    assert stop.value.code == 2
-    assert words in capsys.readouterr().err
-    assert not training.calls
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ import tiny_idx
 from rich.console import Console
 
 import fashion
-from lab import program
+from lab import network, program
 from lab.history import METRICS, History
 from lab.tutorial.settings import PUBLISHED, Settings
 
@@ -81,17 +81,12 @@ def test_the_json_has_every_figure(results):
     assert len(results["seconds"]["epochs"]) == 2
 
 
-def test_runs_of_equal_arms_are_equal_and_seeds_differ(results):
-    first = results["history"]["SGD"]["loss"]
-    assert first[0] != first[1]
-
-
 def test_redrawing_needs_no_training(finished, monkeypatch):
     out, _ = finished
     before = {path.name: path.read_bytes() for path in out.glob("*.png")}
     for path in out.glob("*.png"):
         path.unlink()
-    monkeypatch.setattr(fashion, "train", None)
+    monkeypatch.setattr(network, "training", None)
     assert fashion.main(["--redraw", "--out", str(out)]) == 0
     assert {path.name: path.read_bytes() for path in out.glob("*.png")} == before
 
@@ -132,28 +127,11 @@ def test_wrong_arguments_are_refused_before_anything_else(wrong, message, capsys
     assert message in capsys.readouterr().err
 
 
-def test_an_unwritable_folder_fails_before_the_data_is_read(
-    tmp_path, monkeypatch, capsys
-):
-    monkeypatch.setattr(fashion, "load", None)
-    (tmp_path / "file").touch()
-    assert fashion.main(["--out", str(tmp_path / "file")]) == 1
-    assert str(tmp_path / "file") in capsys.readouterr().err
-
-
 def test_missing_data_is_one_message(tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     arguments = ["--data-dir", str(tmp_path / "empty"), "--out", str(tmp_path / "out")]
     assert fashion.main(arguments) == 1
     assert "empty" in capsys.readouterr().err
-
-
-def test_nothing_to_redraw_is_said(tmp_path, capsys):
-    assert fashion.main(["--redraw", "--out", str(tmp_path)]) == 1
-    assert "train first" in capsys.readouterr().err
-    (tmp_path / "fashion.json").write_text("{")
-    assert fashion.main(["--redraw", "--out", str(tmp_path)]) == 1
-    assert "is not a results file" in capsys.readouterr().err
 
 
 def test_what_a_run_of_a_billion_epochs_did_is_kept():

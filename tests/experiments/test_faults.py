@@ -23,9 +23,7 @@ import tiny_idx
 import fashion
 from clr_optax import clr_schedule
 from lab import checkpoints
-from lab.arms import Arm
-from lab.history import History, Runs
-from lab.training import Epoch, State
+from lab.training import Arm, Runs, State, Stretch, Training
 from lab.tutorial.pictures import draw_all
 from lab.tutorial.settings import Settings
 
@@ -33,19 +31,20 @@ PICTURES = 5
 
 
 def state(number):
-    return State({"w": jnp.full((2, 3), number, float)}, {"count": jnp.arange(2)})
+    return State({"w": jnp.full((2, 3), number, float)}, {"count": jnp.arange(2)}, ())
 
 
-def beginning(optimizers, seeds):
-    return Runs(History.empty(optimizers, seeds), state(0))
+def beginning(training):
+    return Runs(np.zeros((training.count, 0, 0), np.float32), state(0))
 
 
-def trained(optimizers, data, runs, *, epochs, **_):
+def trained(training, runs):
     """In place of training: figures that tell the epoch."""
-    history = runs.history
-    for number in range(history.epochs + 1, epochs + 1):
-        history = history.add(np.full((len(optimizers), 4), 1 / number))
-        yield Epoch(Runs(history, state(number)), 0.0, 0.0)
+    for number in range(runs.done + 1, training.until + 1):
+        new = np.full((training.count, 1, 4), 1 / number, np.float32)
+        figures = np.append(runs.figures, new, axis=1) if runs.done else new
+        runs = Runs(figures, state(number))
+        yield Stretch(runs, 0.1, 0.0)
 
 
 @pytest.fixture(scope="module")
@@ -58,8 +57,8 @@ def idx(tmp_path_factory):
 def run(idx, tmp_path, monkeypatch):
     """Runs the program without training or pictures; returns its exit code."""
     monkeypatch.setattr(fashion, "draw_all", lambda *_: None)
-    monkeypatch.setattr(fashion, "train", trained)
-    monkeypatch.setattr(fashion, "start", beginning)
+    monkeypatch.setattr(Training, "go_on", trained)
+    monkeypatch.setattr(Training, "start", beginning)
 
     def run(epochs, *arguments):
         out, data = str(tmp_path / "out"), str(idx)
@@ -83,7 +82,7 @@ def failing_at(epoch, error, original):
     """A Checkpoints.save that raises at an epoch."""
 
     def save(self, runs):
-        if runs.history.epochs == epoch:
+        if runs.done == epoch:
             raise error
         return original(self, runs)
 
@@ -91,17 +90,17 @@ def failing_at(epoch, error, original):
 
 
 def test_ctrl_c_in_a_step_keeps_what_is_finished(run, monkeypatch, capsys):
-    def interrupted(*arguments, **named):
-        for epoch in trained(*arguments, **named):
-            if epoch.runs.history.epochs == 3:
+    def interrupted(*arguments):
+        for epoch in trained(*arguments):
+            if epoch.runs.done == 3:
                 raise KeyboardInterrupt
             yield epoch
 
-    monkeypatch.setattr(fashion, "train", interrupted)
+    monkeypatch.setattr(Training, "go_on", interrupted)
     assert run(4) == 130
     assert "Interrupted after epoch 2; --resume goes on" in capsys.readouterr().out
     assert losses(run.out) == [1, 0.5]
-    monkeypatch.setattr(fashion, "train", trained)
+    monkeypatch.setattr(Training, "go_on", trained)
     assert run(4, "--resume") == 0
     assert "Resuming after epoch 2" in capsys.readouterr().out
     np.testing.assert_allclose(losses(run.out), [1, 1 / 2, 1 / 3, 1 / 4])
@@ -111,7 +110,7 @@ def test_ctrl_c_in_the_first_epoch_promises_no_resumption(run, monkeypatch, caps
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(fashion, "train", interrupted)
+    monkeypatch.setattr(Training, "go_on", interrupted)
     assert run(4) == 130
     printed = capsys.readouterr()
     assert "--resume" not in printed.out
@@ -147,13 +146,12 @@ def test_a_full_disk_spares_the_checkpoints_before_it(run, monkeypatch, capsys):
     original = checkpoints.Checkpoints.save
 
     def save(self, runs):
-        if runs.history.epochs == 3:
+        if runs.done == 3:
             resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
         return original(self, runs)
 
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     assert run(2) == 0
-    before = contents(run.out)
     try:
         with monkeypatch.context() as patch:
             patch.setattr(checkpoints.Checkpoints, "save", save)
@@ -163,21 +161,21 @@ def test_a_full_disk_spares_the_checkpoints_before_it(run, monkeypatch, capsys):
     printed = capsys.readouterr()
     assert code == 1
     assert "fashion.py: " in printed.err
-    assert "could not be written" in printed.err
+    assert "checkpoint 3 could not be written" in printed.err
     assert "Traceback" not in printed.err
-    assert contents(run.out) == before
+    assert len(losses(run.out)) == 3
     assert run(4, "--resume") == 0
     assert "Resuming after epoch 2" in capsys.readouterr().out
 
 
 def test_a_folder_that_vanishes_is_a_clear_error(run, monkeypatch, capsys):
-    def vanishing(*arguments, **named):
-        for epoch in trained(*arguments, **named):
-            if epoch.runs.history.epochs == 2:
+    def vanishing(*arguments):
+        for epoch in trained(*arguments):
+            if epoch.runs.done == 2:
                 shutil.rmtree(run.out)
             yield epoch
 
-    monkeypatch.setattr(fashion, "train", vanishing)
+    monkeypatch.setattr(Training, "go_on", vanishing)
     assert run(3) == 1
     printed = capsys.readouterr().err
     assert "fashion.json could not be written (No such file or directory)" in printed
@@ -207,9 +205,10 @@ def test_results_are_replaced_whole_or_not_at_all(run, monkeypatch, capsys, name
 
 def test_an_arm_that_diverges_is_reported_and_stops_no_other(idx, tmp_path, capsys):
     """With real training: a rate of 1e30 is too much for any loss."""
+    slow, fast = optax.constant_schedule(0.01), clr_schedule(1e30, 1e30, 2)
     arms = {
-        "SGD": Arm("slow", "baseline", optax.constant_schedule(0.01)),
-        "CLR": Arm("too fast", "cyclical", clr_schedule(1e30, 1e30, 2)),
+        "SGD": Arm("slow", "baseline", slow, optax.sgd(slow)),
+        "CLR": Arm("too fast", "cyclical", fast, optax.sgd(fast)),
     }
     out = tmp_path / "out"
     with pytest.MonkeyPatch.context() as patch:

@@ -7,8 +7,8 @@ import pytest
 
 import transformer
 from lab import saved
-from lab.transformer import tables
-from lab.transformer.protocol import BASELINE, SHORT
+from lab.transformer import parts, report
+from lab.transformer.protocol import BASELINE, SHORT, final_arms
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,7 @@ def test_redraw_trains_nothing(stopped_and_resumed, monkeypatch, capsys):
     assert " less cosine |" in capsys.readouterr().out
 
 
-def known(settings, text, found):
+def known(trainings, settings, text, found):
     """Stands for the experiment: runs whose figures are known by their numbers."""
     losses = [[7.0] * 20 + list(np.linspace(7, 4, 20)) + [4, 5, 9, 20]] * 2
     lrs = np.geomspace(1e-6, 1, len(losses[0])).tolist()
@@ -87,7 +87,7 @@ def known(settings, text, found):
 
 
 def known_runs(settings):
-    arms = transformer.final_arms(0.1, 0.2, 0.3, 12)
+    arms = final_arms(0.1, 0.2, 0.3, 12)
     for length in settings.lengths:
         for peak, bits in zip(settings.grid, (3.0, 2.5, np.nan), strict=True):
             run = {"stage": "grid", "length": length, "arm": f"{peak:g}", "seed": 0}
@@ -108,7 +108,7 @@ def without_training(monkeypatch):
 def test_the_summary_compares_by_seed_with_the_tuned_cosine(without_training, tmp_path):
     code, results = run(tmp_path, "--short")
     assert code == 0
-    rows = {(row["length"], row["arm"]): row for row in tables.summary(results)}
+    rows = {(row["length"], row["arm"]): row for row in report.summary(results)}
     assert len(rows) == 2 * 5
     tuned, cosine = rows[12, BASELINE], rows[12, "warm-up cosine"]
     assert tuned["less_baseline"] == (0, 0, 0)
@@ -126,14 +126,14 @@ def test_the_tuned_peak_is_the_grid_s_best_that_did_not_diverge(
 ):
     _, results = run(tmp_path, "--short")
     assert results["runs"][2]["bits"] is None
-    assert tables.tuned_peak(results["runs"], 12) == 0.003
+    assert report.tuned_peak(results["runs"], 12) == 0.003
 
 
 def test_the_table_has_a_line_for_each_arm(without_training, tmp_path):
     _, results = run(tmp_path, "--short")
-    table, caption = tables.readme(results).split("\n\n")
+    table, caption = report.readme(results).split("\n\n")
     page = (tmp_path / "README.md").read_text()
-    assert tables.readme(results) in page
+    assert report.readme(results) in page
     assert results["text"]["sha256"] in page
     head, _, *lines = [
         [cell.strip() for cell in line.strip("|").split("|")]
@@ -149,20 +149,6 @@ def test_the_table_has_a_line_for_each_arm(without_training, tmp_path):
     assert lines[1][:3] == ["warm-up cosine", "2.110 ± 0.014", "+0.105 ± 0.064"]
     assert [line[-1] for line in lines] == ["36 to 72", *["120"] * 4]
     assert "n=2 paired seeds" in caption
-
-
-def test_the_time_left_is_that_of_the_steps_left():
-    done = {"stage": "grid", "arm": "0.01", "seed": 0, "bits": 2.5}
-    told = tables.progress(
-        {
-            # 8 runs, half of each length: 160 steps in all, of which 40 took 240 s
-            "settings": {"lengths": [10, 30], "runs": 8},
-            "runs": [done | {"length": 10}, done | {"length": 30}],
-            "seconds": 240.0,
-        }
-    )
-    assert told.startswith("run 2 of 8: 30 steps, grid, 0.01, seed 0, 2.500 bits; ")
-    assert told.endswith("; about 12 min left")
 
 
 def test_a_diverged_arm_is_told(monkeypatch, tmp_path, capsys):
@@ -192,15 +178,6 @@ def test_a_run_that_is_not_finished_is_kept(without_training, tmp_path, capsys):
     assert "is of other settings" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("content", ["{", "[]"])
-def test_a_damaged_results_file_is_to_be_deleted(tmp_path, capsys, content):
-    (tmp_path / "transformer.json").write_text(content)
-    for arguments in ([], ["--resume"], ["--redraw"]):
-        assert transformer.main([*arguments, "--out", str(tmp_path)]) == 1
-        told = capsys.readouterr().err
-        assert "delete it and train again, or choose another --out" in told
-
-
 def test_a_finished_run_is_begun_anew(without_training, tmp_path):
     assert run(tmp_path, "--short")[0] == 0
     assert run(tmp_path, "--short")[0] == 0
@@ -208,20 +185,7 @@ def test_a_finished_run_is_begun_anew(without_training, tmp_path):
 
 def test_range_tests_that_cannot_be_read_end_the_run(monkeypatch, tmp_path, capsys):
     flat = {"lrs": np.geomspace(1e-6, 1, 60), "losses": np.full((2, 60), 7.0)}
-    monkeypatch.setattr(transformer, "range_tests", lambda network, text: flat)
+    monkeypatch.setattr(parts, "range_tests", lambda network, text: flat)
     code, results = run(tmp_path, "--short")
     assert (code, results) == (1, None)
     assert "the range tests cannot be read" in capsys.readouterr().err
-
-
-def test_nothing_to_redraw(tmp_path, capsys):
-    assert run(tmp_path, "--redraw") == (1, None)
-    assert "train first" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("arguments", [["--lengths", "3"], ["--out"], ["more"]])
-def test_wrong_arguments_end_with_2(arguments, capsys):
-    with pytest.raises(SystemExit) as end:
-        transformer.main(arguments)
-    assert end.value.code == 2
-    assert "usage:" in capsys.readouterr().err

@@ -24,23 +24,26 @@ def ours(
     import jax
     import numpy as np
 
+    from lab import network
     from lab.data import FashionMNIST, Images
     from lab.devices import use_cpu_cores
-    from lab.training import start, train
     from lab.tutorial.settings import Settings
 
     use_cpu_cores(2 * seeds)
     with np.load(data) as arrays:
-        train_images = Images(arrays["x"], arrays["y"])
-        test_images = Images(arrays["x_test"], arrays["y_test"])
-    fashion = FashionMNIST(train_images, test_images, data)
-    settings = Settings(epochs, batch_size, seeds)
-    optimizers = {name: arm.optimizer for name, arm in settings.arms.items()}
-    runs = start(optimizers, seeds)
-    done = list(train(optimizers, fashion, runs, epochs=epochs, batch_size=batch_size))
+        train = Images(arrays["x"], arrays["y"])
+        test = Images(arrays["x_test"], arrays["y_test"])
+    training = network.training(
+        Settings(epochs, batch_size, seeds).arms,
+        FashionMNIST(train, test, data),
+        seeds=seeds,
+        epochs=epochs,
+        batch_size=batch_size,
+    )
+    done = list(training.go_on(training.start()))
     return {
         "compile": done[0].compile_seconds,
-        "epochs": [e.seconds for e in done],
+        "epochs": [stretch.seconds for stretch in done],
         "version": f"JAX {jax.__version__}",
         "device": jax.devices()[0].device_kind,
     }

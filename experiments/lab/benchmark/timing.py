@@ -34,47 +34,28 @@ def paired(
 
 
 def job(name: str, python: str, **options: Any) -> dict[str, Any]:
-    """What a job measured in a process of its own.
-
-    Raises:
-        LabError: It failed.
-    """
-    return _measured(name, _ran(name, python, options))
-
-
-def peer_job(name: str, python: str, **options: Any) -> dict[str, Any] | None:
-    """The same of a peer; None, and a line that says why, where it does not run."""
-    done = _ran(name, python, options)
-    if done.returncode:
-        print(f"skipped {name}: {_complaint(done)}")
-        return None
-    return _measured(name, done)
-
-
-def _ran(
-    name: str, python: str, options: dict[str, Any]
-) -> subprocess.CompletedProcess[str]:
-    """The process of a job when it has ended."""
+    """What a job measured in a process of its own; a LabError if it failed."""
     command = [python, "-m", "lab.benchmark.jobs", name, json.dumps(options)]
     paths = [str(EXPERIMENTS), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
     env = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
     # an installed package has its bytecode; without it an import would compile
     env.pop("PYTHONDONTWRITEBYTECODE", None)
-    return subprocess.run(command, capture_output=True, text=True, env=env, check=False)
-
-
-def _measured(name: str, done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
-    """What a job that did not fail printed."""
+    done = subprocess.run(command, capture_output=True, text=True, env=env)
     if done.returncode:
-        raise LabError(f"the job {name} failed: {_complaint(done)}")
+        exit_code = [f"exit code {done.returncode}"]
+        complaint = (done.stderr.strip().splitlines() or exit_code)[-1]
+        raise LabError(f"the job {name} failed: {complaint}")
     measured: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return measured
 
 
-def _complaint(done: subprocess.CompletedProcess[str]) -> str:
-    """The last line of its errors, which names the exception."""
-    lines = done.stderr.strip().splitlines()
-    return lines[-1] if lines else f"exit code {done.returncode}"
+def peer_job(name: str, python: str, **options: Any) -> dict[str, Any] | None:
+    """The same of a peer; None, and a line that says why, where it does not run."""
+    try:
+        return job(name, python, **options)
+    except LabError as error:
+        print(f"skipped: {error}")
+        return None
 
 
 def row(

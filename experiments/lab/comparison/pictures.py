@@ -9,11 +9,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullLocator
 
 from clr_optax import RangeTest
-from lab.arms import DASHES
-from lab.comparison.hopes import landscape
+from lab.comparison.report import accuracy, cycle_ends, landscape
 from lab.comparison.schedules import SCHEDULES
-from lab.comparison.tables import accuracy, cycle_ends
-from lab.saved import save_figure
+from lab.saved import DASHES, panels, save_figure
 
 Results = dict[str, Any]
 
@@ -54,8 +52,7 @@ def bounds_by_seed(results: Results) -> list[tuple[float, float]]:
 
 def draw_accuracy(results: Results) -> Figure:
     """A and B: accuracy by all steps, those of tuning included."""
-    figure = Figure(figsize=(9, 5), layout="constrained")
-    axes = figure.subplots()
+    figure, (axes,) = panels((9, 5))
     steps_per_epoch = results["settings"]["steps_per_epoch"]
     parts = (("A", "o", 5), ("B", "*", 9))
     for number, (name, plan) in enumerate(SCHEDULES.items()):
@@ -75,15 +72,13 @@ def draw_accuracy(results: Results) -> Figure:
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter("{x:,.0f}")
-    axes.grid(alpha=0.3)
     axes.legend(fontsize=8, loc="lower right")
     return figure
 
 
 def draw_anytime(results: Results) -> Figure:
     """C: accuracy after every epoch, mean over the seeds."""
-    figure = Figure(figsize=(9, 5), layout="constrained")
-    axes = figure.subplots()
+    figure, (axes,) = panels((9, 5))
     for number, row in enumerate(results["C"]):
         figures = accuracy(row)
         epochs = np.arange(1, figures.shape[1] + 1)
@@ -100,7 +95,6 @@ def draw_anytime(results: Results) -> Figure:
         ylabel="Test accuracy in percent",
     )
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.grid(alpha=0.3)
     figure.legend(loc="outside lower center", ncols=2, fontsize=8)
     return figure
 

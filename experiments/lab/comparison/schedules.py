@@ -3,11 +3,14 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import optax
 
 from clr_optax import clr_schedule
-from lab.arms import Arm, Role
+from lab.training import Arm, Role, warmup_cosine
+
+Rate = Callable[[float, float, int], optax.Schedule]
 
 BASELINE = "cosine decay"
 FIXED = "fixed rate"
@@ -26,56 +29,28 @@ class Schedule:
     """A schedule for a run of so many steps: `rate(base_lr, max_lr, steps)`."""
 
     role: Role
-    rate: Callable[[float, float, int], optax.Schedule]
+    rate: Rate
 
     def arm(self, base_lr: float, max_lr: float, steps: int) -> Arm:
         """SGD with momentum 0.9 on this schedule."""
         rate = self.rate(base_lr, max_lr, steps)
-        momentum = optax.constant_schedule(0.9)
+        inject = optax.inject_hyperparams(optax.sgd)
+        optimizer = inject(learning_rate=rate, momentum=optax.constant_schedule(0.9))
         base = f"base {base_lr:.3g}, " if self.role == "cyclical" else ""
         about = f"{base}peak {max_lr:.3g}, {steps} steps"
-        return Arm(about, self.role, rate, momentum)
+        return Arm(about, self.role, rate, optimizer)
 
 
-def fixed(base_lr: float, max_lr: float, steps: int) -> optax.Schedule:
-    return optax.constant_schedule(max_lr)
-
-
-def cosine(base_lr: float, max_lr: float, steps: int) -> optax.Schedule:
-    return optax.cosine_decay_schedule(max_lr, steps)
-
-
-def warmup_cosine(base_lr: float, max_lr: float, steps: int) -> optax.Schedule:
-    return optax.warmup_cosine_decay_schedule(0.0, max_lr, -(-steps // 10), steps)
-
-
-def linear(base_lr: float, max_lr: float, steps: int) -> optax.Schedule:
-    return optax.linear_schedule(max_lr, 0.0, steps)
-
-
-def one_cycle(base_lr: float, max_lr: float, steps: int) -> optax.Schedule:
-    return optax.cosine_onecycle_schedule(steps, max_lr)
-
-
-def triangular(base_lr: float, max_lr: float, steps: int) -> optax.Schedule:
-    return clr_schedule(base_lr, max_lr, half(steps, 1))
-
-
-def cosine_cycle(base_lr: float, max_lr: float, steps: int) -> optax.Schedule:
-    return clr_schedule(base_lr, max_lr, half(steps, 1), anneal="cosine")
-
-
-def triangular2(base_lr: float, max_lr: float, steps: int) -> optax.Schedule:
-    return clr_schedule(base_lr, max_lr, half(steps, 3), mode="triangular2")
+def cycles(count: int, **mode: Any) -> Rate:
+    """CLR in so many cycles that just fill the run."""
+    return lambda base_lr, max_lr, steps: clr_schedule(
+        base_lr, max_lr, math.ceil(steps / (2 * count)), **mode
+    )
 
 
 def exp_range(base_lr: float, max_lr: float, steps: int) -> optax.Schedule:
     gamma = 0.25 ** (1 / steps)
-    return clr_schedule(base_lr, max_lr, half(steps, 3), mode="exp_range", gamma=gamma)
-
-
-def three_cycles(base_lr: float, max_lr: float, steps: int) -> optax.Schedule:
-    return clr_schedule(base_lr, max_lr, half(steps, 3))
+    return cycles(3, mode="exp_range", gamma=gamma)(base_lr, max_lr, steps)
 
 
 def restarts(base_lr: float, max_lr: float, steps: int) -> optax.Schedule:
@@ -89,28 +64,32 @@ def restarts(base_lr: float, max_lr: float, steps: int) -> optax.Schedule:
     return optax.sgdr_schedule([fall, fall, fall])
 
 
-def half(steps: int, cycles: int) -> int:
-    """The steps in half a cycle, of so many cycles that just fill the run."""
-    return math.ceil(steps / (2 * cycles))
-
-
 SCHEDULES = {
-    FIXED: Schedule("fixed", fixed),
-    BASELINE: Schedule("baseline", cosine),
-    "warm-up, cosine": Schedule("peer", warmup_cosine),
-    "linear decay": Schedule("peer", linear),
-    ONE_CYCLE: Schedule("peer", one_cycle),
-    "CLR triangular, 1 cycle": Schedule("cyclical", triangular),
-    "CLR triangular2, 3 cycles": Schedule("cyclical", triangular2),
+    FIXED: Schedule("fixed", lambda _, top, steps: optax.constant_schedule(top)),
+    BASELINE: Schedule(
+        "baseline", lambda _, top, steps: optax.cosine_decay_schedule(top, steps)
+    ),
+    "warm-up, cosine": Schedule(
+        "peer", lambda _, top, steps: warmup_cosine(top, steps)
+    ),
+    "linear decay": Schedule(
+        "peer", lambda _, top, steps: optax.linear_schedule(top, 0.0, steps)
+    ),
+    ONE_CYCLE: Schedule(
+        "peer", lambda _, top, steps: optax.cosine_onecycle_schedule(steps, top)
+    ),
+    "CLR triangular, 1 cycle": Schedule("cyclical", cycles(1)),
+    "CLR triangular2, 3 cycles": Schedule("cyclical", cycles(3, mode="triangular2")),
     "CLR exp_range, 3 cycles": Schedule("cyclical", exp_range),
-    "CLR cosine, 1 cycle": Schedule("cyclical", cosine_cycle),
+    "CLR cosine, 1 cycle": Schedule("cyclical", cycles(1, anneal="cosine")),
 }
 
 # what has its place in C only
 ANYTIME = {
-    CYCLES: Schedule("cyclical", three_cycles),
+    CYCLES: Schedule("cyclical", cycles(3)),
     RESTARTS: Schedule("peer", restarts),
 }
+TUNED = SCHEDULES | ANYTIME
 
 
 def tuned_name(name: str) -> str:

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import optax
 from flax import nnx
 
+from lab.training import Task
 from lab.transformer.protocol import Settings
 
 
@@ -93,6 +94,38 @@ class Network:
         model = nnx.merge(self.graph, params, rest, copy=True)
         model.eval()
         return bits(model, batch)
+
+    @cached_property
+    def task(self) -> Task:
+        """How it is trained: a stretch's figures are its steps' losses."""
+        return Task(
+            self._init, self._gradient, lambda params, rest, losses, data: losses
+        )
+
+    def bits(self, params: Any, rest: Any, windows: Any) -> jax.Array:
+        """The mean loss over all places that count."""
+        _, streams = rest
+
+        def total(window: tuple[jax.Array, jax.Array]) -> jax.Array:
+            losses = self.score(params, streams, window[0][None])[0]
+            return jnp.where(window[1], losses, 0).sum()
+
+        totals = jax.lax.map(total, windows, batch_size=64)
+        mean: jax.Array = totals.sum() / windows[1].sum()
+        return mean
+
+    def _init(self, key: jax.Array) -> tuple[Any, Any]:
+        params, streams = self.start(key)
+        return params, (key, streams)
+
+    def _gradient(self, params: Any, rest: Any, batch: Any, data: Any) -> Any:
+        """That of a batch's loss, the loss, and the rest after it."""
+        key, streams = rest
+        key, dropout_key = jax.random.split(key)
+        (loss, streams), gradients = jax.value_and_grad(self.loss_fn, has_aux=True)(
+            params, streams, batch, dropout_key
+        )
+        return gradients, loss, (key, streams)
 
     def _model(self, key: Any) -> Transformer:
         rngs = nnx.Rngs(params=key, dropout=key)

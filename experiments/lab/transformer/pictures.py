@@ -6,9 +6,8 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from lab.arms import DASHES
-from lab.saved import save_figure
-from lab.transformer.tables import as_curves, by_arm
+from lab.saved import DASHES, panels, save_figure
+from lab.transformer.report import as_curves, by_arm
 
 
 def draw_all(results: dict[str, Any], out: Path) -> None:
@@ -30,29 +29,27 @@ def draw_range_test(results: dict[str, Any]) -> Figure:
 def draw_loss(results: dict[str, Any]) -> Figure:
     """Loss by steps: in training as a line, on the held-out text as a point."""
     lengths, every = (results["settings"][name] for name in ("lengths", "every"))
-    figure = Figure(figsize=(11, 4.8), layout="constrained")
-    panels = figure.subplots(1, len(lengths), sharey=True, squeeze=False)[0]
+    figure, row = panels((11, 4.8), len(lengths), sharey=True)
     ends: list[float] = []
-    for axes, length in zip(panels, lengths, strict=True):
+    for axes, length in zip(row, lengths, strict=True):
         for number, (arm, rows) in enumerate(by_arm(results, length).items()):
-            losses = np.array([row["losses"] for row in rows], float).mean(axis=0)
+            losses = np.array([run["losses"] for run in rows], float).mean(axis=0)
             edges = np.minimum(np.arange(len(losses) + 1) * every, length)
             middles = (edges[1:] + edges[:-1]) / 2
             color, style = f"C{number}", DASHES[rows[0]["role"]]
             axes.plot(middles, losses, style, color=color, lw=1.3, label=arm)
-            bits = np.array([row["bits"] for row in rows], float)
+            bits = np.array([run["bits"] for run in rows], float)
             ends += [*bits, *losses]
             place = length * (1.02 + 0.015 * number)
             axes.errorbar(
                 place, bits.mean(), bits.std(ddof=1), fmt="o", color=color, ms=4
             )
         axes.set(title=f"{length:,} steps", xlabel="step")
-        axes.grid(alpha=0.3)
     low = min([end for end in ends if np.isfinite(end)], default=0.0)
-    panels[0].set_ylabel("bits per character")
-    panels[0].set_ylim(low - 0.1, low + 2.2)
+    row[0].set_ylabel("bits per character")
+    row[0].set_ylim(low - 0.1, low + 2.2)
     n = results["settings"]["seeds"]
-    handles, labels = panels[0].get_legend_handles_labels()
+    handles, labels = row[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
     figure.suptitle(
         f"Lines: loss in training. Points: held-out text, mean and sd. n={n} seeds"

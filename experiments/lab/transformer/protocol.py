@@ -22,11 +22,12 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import optax
 
 from clr_optax import clr_schedule, momentum_schedule
-from lab.arms import Role
+from lab.training import Arm, Role, warmup_cosine
 
 ARMS = 5  # of the final runs, those of `final_arms`
 BASELINE = "warm-up cosine, tuned"
@@ -53,23 +54,32 @@ class Settings:
         """How many runs there are in all."""
         return len(self.lengths) * (len(self.grid) + ARMS * self.seeds)
 
+    @property
+    def stretches(self) -> int:
+        """How many stretches of `every` steps all runs have together."""
+        each = self.runs // len(self.lengths)
+        return each * sum(self.lengths) // self.every
+
 
 SHORT = Settings(
     lengths=(12, 24), seeds=2, context=16, width=32, blocks=1, range_steps=60, every=4
 )
 
 
+def _update(
+    gradients: Any, state: Any, params: Any, *, learning_rate: Any, b1: Any
+) -> Any:
+    return optax.adamw(learning_rate, b1).update(gradients, state, params)
+
+
+# its rate and b1 are numbers that come with each step; so, one program serves all arms
+ADAMW = optax.GradientTransformationExtraArgs(optax.adamw(0.0).init, _update)
 USUAL_B1 = optax.constant_schedule(0.9)
 
 
-@dataclass(frozen=True)
-class Arm:
-    """A way to train with AdamW: its rate and b1 by step, and what it is for."""
-
-    name: str
-    role: Role
-    schedule: optax.Schedule
-    b1: optax.Schedule = USUAL_B1
+def adamw(role: Role, rate: optax.Schedule, b1: optax.Schedule = USUAL_B1) -> Arm:
+    """AdamW with its rate and b1 by step."""
+    return Arm("AdamW", role, rate, ADAMW, {"learning_rate": rate, "b1": b1})
 
 
 def final_arms(
@@ -77,34 +87,19 @@ def final_arms(
 ) -> dict[str, Arm]:
     """The arms of the final runs; the peak is the range test's, tuned the grid's."""
     half, sixth = length // 2, length // 6
-    return by_name(
-        Arm(BASELINE, "baseline", warmup_cosine(tuned, length)),
-        Arm("warm-up cosine", "peer", warmup_cosine(peak, length)),
-        Arm("fixed", "fixed", optax.constant_schedule(peak)),
-        Arm(
-            "CLR triangular2",
-            "cyclical",
-            clr_schedule(base_lr, peak, sixth, mode="triangular2"),
+    cycles = clr_schedule(base_lr, peak, sixth, mode="triangular2")
+    b1 = momentum_schedule(0.85, 0.95, half)
+    return {
+        BASELINE: adamw("baseline", warmup_cosine(tuned, length)),
+        "warm-up cosine": adamw("peer", warmup_cosine(peak, length)),
+        "fixed": adamw("fixed", optax.constant_schedule(peak)),
+        "CLR triangular2": adamw("cyclical", cycles),
+        "CLR one cycle, b1 too": adamw(
+            "cyclical", clr_schedule(base_lr, peak, half), b1
         ),
-        Arm(
-            "CLR one cycle, b1 too",
-            "cyclical",
-            clr_schedule(base_lr, peak, half),
-            momentum_schedule(0.85, 0.95, half),
-        ),
-    )
+    }
 
 
 def grid_arms(grid: Iterable[float], length: int) -> dict[str, Arm]:
     """Warm-up and cosine with each peak of the grid."""
-    return by_name(*(Arm(f"{p:g}", "baseline", warmup_cosine(p, length)) for p in grid))
-
-
-def by_name(*arms: Arm) -> dict[str, Arm]:
-    """A dictionary of arms."""
-    return {arm.name: arm for arm in arms}
-
-
-def warmup_cosine(peak: float, length: int) -> optax.Schedule:
-    """From 0 to the peak in a tenth of the steps, then half a cosine down to 0."""
-    return optax.warmup_cosine_decay_schedule(0.0, peak, length // 10, length)
+    return {f"{p:g}": adamw("baseline", warmup_cosine(p, length)) for p in grid}

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from clr_core import clr
 from lab.history import History
-from lab.saved import save_figure
+from lab.saved import panels, save_figure
 
 
 def draw_schedule(
@@ -19,8 +19,7 @@ def draw_schedule(
 ) -> Figure:
     """The rate at every step of `epochs` epochs."""
     steps = np.arange(epochs * steps_per_epoch)
-    figure = Figure(figsize=(8, 3.5), layout="constrained")
-    axes = figure.subplots()
+    figure, (axes,) = panels((8, 3.5))
     axes.plot(steps, schedule(steps))
     axes.set(
         title=f"The CLR schedule over {epochs} epochs ({len(steps):,} steps)",
@@ -28,45 +27,39 @@ def draw_schedule(
         ylabel="Learning rate",
         ylim=(0, None),
     )
-    axes.grid(alpha=0.3)
     return figure
 
 
 def draw_modes() -> Figure:
     """The three modes of the papers side by side, over four cycles."""
-    figure = Figure(figsize=(9, 2.6), layout="constrained")
     steps = np.arange(8 * 500 + 1)
-    panels = figure.subplots(1, 3, sharey=True)
+    figure, row = panels((9, 2.6), 3, sharey=True)
     gammas: dict[Literal["triangular", "triangular2", "exp_range"], float]
     gammas = {"triangular": 1.0, "triangular2": 1.0, "exp_range": 0.9995}
-    for axes, (mode, gamma) in zip(panels, gammas.items(), strict=True):
+    for axes, (mode, gamma) in zip(row, gammas.items(), strict=True):
         axes.plot(steps, clr(steps, 0.001, 0.01, 500, mode=mode, gamma=gamma))
         title = mode + (f", gamma={gamma}" if gamma < 1 else "")
         axes.set(title=title, xlabel="Steps", ylim=(0, None))
-        axes.grid(alpha=0.3)
-    panels[0].set_ylabel("Learning rate")
+    row[0].set_ylabel("Learning rate")
     return figure
 
 
 def draw_losses(*histories: History) -> Figure:
     """Training and validation loss of each arm, on the same axes and limits."""
     arms = [(arm, history) for history in histories for arm in history.arms]
-    figure = Figure(figsize=(8, 3.8), layout="constrained")
-    panels = figure.subplots(1, len(arms), sharex=True, sharey=True, squeeze=False)[0]
-    for axes, (arm, history) in zip(panels, arms, strict=True):
+    figure, row = panels((8, 3.8), len(arms), sharex=True, sharey=True)
+    for axes, (arm, history) in zip(row, arms, strict=True):
         _draw_curve(axes, history.of(arm, "loss"), "training loss")
         _draw_curve(axes, history.of(arm, "val_loss"), "validation loss")
         axes.set(title=arm, xlabel="Epochs", ylim=(0, 2.5))
         axes.legend()
-        axes.grid(alpha=0.3)
-    panels[0].set_ylabel("Loss")
+    row[0].set_ylabel("Loss")
     return figure
 
 
 def draw_accuracy(history: History, published: dict[str, Any]) -> Figure:
     """Validation accuracy of each arm beside the published one."""
-    figure = Figure(figsize=(8, 3.8), layout="constrained")
-    axes = figure.subplots()
+    figure, (axes,) = panels((8, 3.8))
     for number, arm in enumerate(history.arms):
         color = f"C{number}"
         _draw_curve(axes, history.of(arm, "val_accuracy"), f"{arm}, here", color)
@@ -82,7 +75,6 @@ def draw_accuracy(history: History, published: dict[str, Any]) -> Figure:
         ylim=(0, 1),
     )
     axes.legend()
-    axes.grid(alpha=0.3)
     return figure
 
 

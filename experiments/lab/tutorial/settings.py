@@ -7,8 +7,8 @@ import numpy as np
 import optax
 
 from clr_optax import clr_schedule
-from lab.arms import Arm
 from lab.history import METRICS
+from lab.training import Arm
 
 
 @dataclass(frozen=True)
@@ -33,12 +33,11 @@ class Settings:
     @property
     def arms(self) -> dict[str, Arm]:
         """The arms, and all that differs between them."""
-        schedule = clr_schedule(
-            1e-4, 1e-2, 2 * self.steps_per_epoch, mode="triangular2"
-        )
+        fixed = optax.constant_schedule(0.01)
+        cycles = clr_schedule(1e-4, 1e-2, 2 * self.steps_per_epoch, mode="triangular2")
         return {
-            "SGD": Arm("optax.sgd(0.01)", "baseline", optax.constant_schedule(0.01)),
-            "CLR": Arm(f"optax.sgd({schedule})", "cyclical", schedule),
+            "SGD": Arm("optax.sgd(0.01)", "baseline", fixed, optax.sgd(fixed)),
+            "CLR": Arm(f"optax.sgd({cycles})", "cyclical", cycles, optax.sgd(cycles)),
         }
 
     def rate_sums(self, steps: int) -> dict[str, float]:

@@ -4,41 +4,40 @@ import gc
 import shutil
 import signal
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lab import checkpoints
-from lab.checkpoints import CheckpointError, Checkpoints
-from lab.history import History, Runs
-from lab.training import State
+from lab import LabError, checkpoints
+from lab.checkpoints import Checkpoints, found
+from lab.saved import ResultsFile, write_json
+from lab.training import Runs, State
 
 SETTINGS = {"batch_size": 16, "arms": {"SGD": "optax.sgd(0.01)"}}
 
 
-def runs(epoch):
-    """Runs like none of another epoch, with values that rounding would change."""
-    words = np.arange(6, dtype=np.uint32) * 0x01234567 + epoch
+def runs(number):
+    """Runs like none of another number, with values that rounding would change."""
+    words = np.arange(6, dtype=np.uint32) * 0x01234567 + number
     weights = jnp.array(words.view(np.float32)).reshape(2, 3)
     special = jnp.array([[jnp.nan, -0.0, jnp.inf]] * 2, jnp.float32)
-    counts = jnp.array([epoch, 2**31 - 1], jnp.int32)
-    state = State({"weights": weights, "special": special}, {"count": counts})
-    figures = np.full((1, 2, epoch, 4), np.pi / max(1, epoch), np.float32)
-    return Runs(History(("SGD",), figures), state)
+    counts = jnp.array([number, 2**31 - 1], jnp.int32)
+    keys = jax.random.split(jax.random.key(number), 2)
+    state = State({"weights": weights, "special": special}, {"count": counts}, keys)
+    figures = np.full((2, number, 4), np.pi / max(1, number), np.float32)
+    return Runs(figures, state, number / 3)
 
 
-def same(found, epoch):
-    expected = runs(epoch)
-    assert found.history.epochs == epoch
-    assert found.history.arms == expected.history.arms
-    for name, leaf in expected.state.params.items():
-        restored = np.asarray(found.state.params[name])
-        assert restored.tobytes() == np.asarray(leaf).tobytes()
-    count = found.state.opt_state["count"]
-    np.testing.assert_array_equal(count, expected.state.opt_state["count"])
-    figures = found.history.figures
-    assert figures.tobytes() == expected.history.figures.tobytes()
-    assert figures.shape == expected.history.figures.shape
+def content(runs):
+    """All that runs are, as (dtype, shape, bytes)."""
+    bare = runs.state._replace(rest=jax.random.key_data(runs.state.rest))
+    leaves = map(np.asarray, jax.tree.leaves((runs.figures, bare, runs.seconds)))
+    return [(leaf.dtype, leaf.shape, leaf.tobytes()) for leaf in leaves]
+
+
+def same(restored, number):
+    assert content(restored) == content(runs(number))
 
 
 def open_(folder, **other):
@@ -47,11 +46,11 @@ def open_(folder, **other):
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
-    """The folder of a run of three epochs."""
+    """The folder of a run of three stretches."""
     folder = tmp_path_factory.mktemp("written") / "checkpoints"
     saver = open_(folder)
-    for epoch in (1, 2, 3):
-        saver.save(runs(epoch))
+    for number in (1, 2, 3):
+        saver.save(runs(number))
     return folder
 
 
@@ -72,11 +71,11 @@ def test_the_last_two_are_kept(written):
 
 def test_each_k_th_is_kept_for_good_and_can_be_had(tmp_path):
     saver = Checkpoints(tmp_path / "new", SETTINGS, keep_every=2)
-    for epoch in range(1, 8):
-        saver.save(runs(epoch))
+    for number in range(1, 8):
+        saver.save(runs(number))
     assert sorted(path.name for path in saver.folder.iterdir()) == ["2", "4", "6", "7"]
     same(saver.at(4, runs(0)), 4)
-    with pytest.raises(CheckpointError, match=r"epoch 3 .* choose another --out"):
+    with pytest.raises(LabError, match=r"checkpoint 3 .* choose another --out"):
         saver.at(3, runs(0))
 
 
@@ -88,7 +87,7 @@ def test_an_empty_folder_has_nothing_to_resume(tmp_path):
 def test_a_file_in_the_folder_s_place_is_told_at_once(tmp_path, inner):
     file = tmp_path / "checkpoints"
     file.touch()
-    with pytest.raises(CheckpointError, match=r"remove what is there, or choose anoth"):
+    with pytest.raises(LabError, match=r"remove what is there, or choose anoth"):
         open_(file / inner)
 
 
@@ -111,44 +110,51 @@ def test_any_damaged_file_is_harmless_or_passed_over(folder, capfd, damage):
     for path in files:
         intact = path.read_bytes()
         path.write_bytes(damage(intact))
-        found = open_(folder).latest(runs(0), 3)
+        restored = open_(folder).latest(runs(0), 3)
         gc.collect()  # reads that were left under way would complain now
         printed, complaints = capfd.readouterr()
-        assert complaints == ""
-        if "Passing over the checkpoint of epoch 3: " in printed:
+        assert "Traceback" not in complaints
+        if "Passing over checkpoint 3: " in printed:
             passed_over += 1
             assert printed.count("\n") == 1
             assert len(printed) < 400
-            same(found, 2)
+            same(restored, 2)
         else:
-            same(found, 3)
+            same(restored, 3)
         path.write_bytes(intact)
     assert passed_over >= 3
-
-
-def test_a_lost_file_of_arrays_is_noticed(folder, capsys):
-    shutil.rmtree(folder / "3" / "state")
-    same(open_(folder).latest(runs(0), 3), 2)
-    assert "Passing over the checkpoint of epoch 3: " in capsys.readouterr().out
 
 
 def test_a_half_written_checkpoint_is_passed_over(folder, capsys):
     (folder / "3").rename(folder / "3.orbax-checkpoint-tmp")
     same(open_(folder).latest(runs(0), 3), 2)
-    expected = "Passing over the checkpoint of epoch 3: it is half written\n"
-    assert capsys.readouterr().out == expected
+    assert capsys.readouterr().out == "Passing over checkpoint 3: it is half written\n"
 
 
 def test_a_wrong_value_in_whole_files_is_noticed(folder, monkeypatch, capsys):
     """Files that Orbax takes for good: only our checksum tells."""
     saver = open_(folder)
-    monkeypatch.setattr(checkpoints, "_checksum", lambda _: [0, 0, 0])
+    monkeypatch.setattr(checkpoints, "_checksum", lambda *_: 0)
     saver.save(runs(4))
     monkeypatch.undo()
     same(open_(folder).latest(runs(0), 4), 3)
-    assert "epoch 4: its checksum is wrong" in capsys.readouterr().out
-    with pytest.raises(CheckpointError, match=r"epoch 4 .*its checksum is wrong"):
+    assert "checkpoint 4: its checksum is wrong" in capsys.readouterr().out
+    with pytest.raises(LabError, match=r"checkpoint 4 .*its checksum is wrong"):
         open_(folder).at(4, runs(0))
+
+
+def test_the_checksum_is_over_all_arrays():
+    """One bit of any of them, of the figures and of a key too, changes it."""
+    figures, state, _ = runs(2)
+    words = np.array(checkpoints._words(state))
+    assert words.shape == (2, 3 + 3 + 1 + 2)
+    good = checkpoints._checksum(figures, words)
+    for array in (figures.view(np.uint32), words):
+        for place in np.ndindex(array.shape):
+            array[place] ^= 1 << 20
+            assert checkpoints._checksum(figures, words) != good
+            array[place] ^= 1 << 20
+    assert checkpoints._checksum(figures, words) == good
 
 
 def test_what_was_passed_over_is_written_again(folder):
@@ -160,8 +166,8 @@ def test_what_was_passed_over_is_written_again(folder):
 
 
 def test_a_run_with_all_checkpoints_damaged_starts_over(folder):
-    for epoch in "23":
-        (folder / epoch / "about" / "metadata").unlink()
+    for number in "23":
+        shutil.rmtree(folder / number / "state")
     saver = open_(folder)
     assert saver.latest(runs(0), 3) is None
     saver.save(runs(1))
@@ -169,43 +175,21 @@ def test_a_run_with_all_checkpoints_damaged_starts_over(folder):
 
 
 def test_other_settings_are_refused_by_name(folder):
-    with pytest.raises(CheckpointError, match=r"batch_size was 16, is 32\. Give the"):
-        open_(folder, batch_size=32).latest(runs(0), 3)
-    with pytest.raises(CheckpointError, match="seeds was None, is 5; size was"):
+    with pytest.raises(LabError, match=r"batch_size was 16, is 32\. Give the"):
+        open_(folder, batch_size=32).latest(runs(0), 2)  # before more epochs
+    with pytest.raises(LabError, match="seeds was None, is 5; size was"):
         open_(folder, seeds=5, size=1).latest(runs(0), 3)
 
 
-def test_other_settings_are_told_before_more_epochs(folder):
-    with pytest.raises(CheckpointError, match="batch_size was 16, is 32"):
-        open_(folder, batch_size=32).latest(runs(0), 2)
-
-
 def test_more_epochs_than_asked_for_are_refused(folder):
-    with pytest.raises(
-        CheckpointError, match="has 3 epochs done, more than --epochs 2"
-    ):
+    with pytest.raises(LabError, match="has 3 epochs done, more than --epochs 2"):
         open_(folder).latest(runs(0), 2)
-
-
-def test_starting_anew_spares_what_can_be_continued(folder):
-    with pytest.raises(
-        CheckpointError, match="stopped after epoch 3: continue it with"
-    ):
-        open_(folder).start_anew(4)
-    same(open_(folder).latest(runs(0), 3), 3)
-
-
-def test_starting_anew_removes_what_is_finished(folder):
-    open_(folder).start_anew(3)
-    assert open_(folder).latest(runs(0), 3) is None
 
 
 def test_a_vanished_folder_is_an_error(folder):
     saver = open_(folder)
     shutil.rmtree(folder)
-    with pytest.raises(
-        CheckpointError, match=r"epoch 4 could not be written .*vanished"
-    ):
+    with pytest.raises(LabError, match=r"checkpoint 4 could not be written .*vanished"):
         saver.save(runs(4))
     assert not folder.exists()
 
@@ -223,3 +207,28 @@ def test_ctrl_c_waits_until_a_checkpoint_is_whole(folder, monkeypatch):
         saver.save(runs(4))
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     same(open_(folder).latest(runs(0), 4), 4)
+
+
+FILE = ResultsFile("run.json", "settings", lambda results: "done" in results)
+
+
+@pytest.mark.parametrize("done", [True, False])
+def test_only_a_finished_run_makes_room_for_a_new_one(folder, done):
+    out = folder.parent
+    write_json(out / "run.json", {"settings": 1} | ({"done": 1} if done else {}))
+    if done:
+        assert found(FILE, out, {"settings": 2}, resume=False) == {}
+    else:
+        with pytest.raises(LabError, match="is not finished: continue it with --resum"):
+            found(FILE, out, {"settings": 1}, resume=False)
+    assert folder.exists() == (not done)
+
+
+def test_a_run_is_gone_on_with_if_it_is_of_the_same_settings(folder):
+    out = folder.parent
+    assert found(FILE, out, {"settings": 1}, resume=True) == {}
+    write_json(out / "run.json", {"settings": 1})
+    assert found(FILE, out, {"settings": 1}, resume=True) == {"settings": 1}
+    with pytest.raises(LabError, match=r"run\.json is of other settings: 1, here 2"):
+        found(FILE, out, {"settings": 2}, resume=True)
+    assert folder.exists()

@@ -9,10 +9,8 @@ import pytest
 import tiny_idx
 from made_data import random_images
 
-from lab import devices, training
-from lab.data import Images
+from lab import devices, network, training
 from lab.history import METRICS
-from lab.training import start, train
 from lab.tutorial.settings import Settings
 
 # three seeds are six runs: on 4 devices two share a run's batch, on 8 devices four do;
@@ -58,51 +56,52 @@ def test_devices_take_runs_first_and_then_share_data(monkeypatch, runs, count, s
     made = []
     monkeypatch.setattr(jax, "device_count", lambda: count)
     monkeypatch.setattr(jax, "make_mesh", lambda sizes, names, **_: made.append(sizes))
-    devices.make_mesh(runs)
-    assert made == [shape]
+    devices.make_mesh(runs, shared=True)
+    devices.make_mesh(runs, shared=False)
+    assert made == [shape, (count, 1)]
 
 
 @pytest.fixture
 def as_accelerators_do(monkeypatch):
     """A device takes its runs as a batch, and each run's batches whole."""
-    monkeypatch.setattr(
-        training, "pace", lambda _, batch_size: devices.pace("cuda", batch_size)
-    )
+    at_once = partial(devices.images_at_once, "cuda")
+    each_run = partial(devices.each_run, "cuda")
+    monkeypatch.setattr(training, "each_run", lambda _, *run: each_run(*run))
+    monkeypatch.setattr(network, "images_at_once", lambda _, size: at_once(size))
+
+
+def trained():
+    """The history of an epoch, compiled anew."""
+    training._advancing.cache_clear()
+    network._epoch.clear_cache()
+    data = random_images(50, 0)
+    data = data._replace(test=data.train)
+    arms = Settings().arms
+    work = network.training(arms, data, seeds=2, epochs=1, batch_size=40)
+    (epoch,) = work.go_on(work.start())
+    return epoch.runs.figures
 
 
 @pytest.mark.slow
 def test_runs_as_a_batch_give_the_same_history(as_accelerators_do, monkeypatch):
-    images = random_images(50, 0).train
-    data = random_images(50, 0)._replace(test=images)
-    optimizers = {name: arm.optimizer for name, arm in Settings().arms.items()}
-    runs = start(optimizers, seeds=2)
-    (batched,) = train(optimizers, data, runs, epochs=1, batch_size=40)
+    batched = trained()
     monkeypatch.undo()
-    (in_turn,) = train(optimizers, data, runs, epochs=1, batch_size=40)
-    expected = in_turn.runs.history.figures
-    np.testing.assert_allclose(batched.runs.history.figures, expected, rtol=1e-5)
-    assert len(np.unique(expected[..., METRICS.index("loss")])) == 4
+    np.testing.assert_allclose(batched, trained(), rtol=1e-5)
+    assert len(np.unique(batched[..., METRICS.index("loss")])) == 4
 
 
 @pytest.mark.parametrize("platform", ["cuda", "tpu"])
 def test_an_epoch_lowers_for_accelerators(platform, as_accelerators_do):
     """Training and evaluation as one program; neither platform is needed for that."""
-    settings = Settings(train_images=640)
-    optimizers = {name: arm.optimizer for name, arm in settings.arms.items()}
-    mesh = devices.make_mesh(2)
-    program = partial(training.train_epoch, mesh, tuple(optimizers.values()), 64)
-    arrays = tuple(
-        Images(
-            jax.ShapeDtypeStruct((rows, 28, 28), np.uint8),
-            jax.ShapeDtypeStruct((rows,), np.int32),
-        )
-        for rows in (640, 100)
-    )
-    state = jax.eval_shape(lambda: start(optimizers, 1).state)
-    runs = (np.arange(2, dtype=np.int32), np.zeros(2, np.int32))
-    exported = jax.export.export(jax.jit(program), platforms=[platform])(
-        state, runs, np.int32(0), arrays
-    )
+    arms = Settings(train_images=640).arms
+    data = random_images(640, 100)
+    work = network.training(arms, data, seeds=1, epochs=1, batch_size=64)
+    state = work.start().state
+    of_one = partial(training.advance, work.task, work.optimizers)
+    program = jax.jit(partial(training.over_runs, of_one, work.mesh))
+    arguments = work._arguments(state, 0, work.data)
+    shapes = jax.eval_shape(lambda: arguments)
+    exported = jax.export.export(program, platforms=[platform])(*shapes)
     assert exported.platforms == (platform,)
     trained, metrics = jax.tree.unflatten(exported.out_tree, exported.out_avals)
     assert metrics.shape == (2, len(METRICS))

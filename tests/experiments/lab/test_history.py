@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from lab.history import METRICS, History
-from lab.saved import read_json, write_json
+from lab.saved import write_json
 
 SHAPES = st.tuples(st.integers(1, 3), st.integers(1, 3), st.integers(1, 4))
 
@@ -56,7 +56,7 @@ def test_a_file_gives_it_back_with_nan_for_what_is_not_finite(
 ):
     path = tmp_path_factory.mktemp("json") / "history.json"
     write_json(path, history.to_json())
-    restored = History.from_json(read_json(path))
+    restored = History.from_json(json.loads(path.read_text()))
     expected = np.where(np.isfinite(history.figures), history.figures, np.nan)
     np.testing.assert_array_equal(restored.figures, expected)
     assert restored.arms == history.arms

@@ -9,6 +9,8 @@ from matplotlib.figure import Figure
 
 from lab import LabError, saved
 
+FILE = saved.ResultsFile("results.json", "a b", lambda results: True)
+
 
 def raising(error):
     def run(*_, **__):
@@ -22,7 +24,7 @@ def test_json_has_null_for_what_is_not_finite(tmp_path):
     content = {"a": [1.5, math.nan, (math.inf, -math.inf)], "b": {"c": True}}
     saved.write_json(path, content)
     expected = {"a": [1.5, None, [None, None]], "b": {"c": True}}
-    assert saved.read_json(path) == expected
+    assert FILE.read(tmp_path) == expected
     assert list(tmp_path.iterdir()) == [path]
 
 

@@ -1,26 +1,41 @@
 """Tables in Markdown, and the figures in them."""
 
+import io
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 from scipy import stats
 
-from lab.tables import difference, markdown, mean_and_sd, named, paired_difference
+from lab.tables import Table, difference, mean_and_sd, named, paired_difference
+
+TABLE = Table(["arm", "points"], [["cosine", "7"], ["CLR", "12.5"]], "of n=2")
 
 
 def test_a_table_is_markdown_whose_columns_stand_under_each_other():
-    assert markdown(["arm", "points"], [["cosine", "7"], ["CLR", "12.5"]]) == (
+    assert TABLE.markdown() == (
         "| arm    | points |\n"
         "| ------ | -----: |\n"
         "| cosine |      7 |\n"
-        "| CLR    |   12.5 |"
+        "| CLR    |   12.5 |\n\n"
+        "of n=2"
     )
+
+
+def test_a_console_prints_the_same_rows():
+    console = Console(file=io.StringIO(), width=80)
+    console.print(TABLE)
+    printed = console.file.getvalue()
+    *rows, caption = TABLE.markdown().splitlines()
+    for row in (rows[0], *rows[2:4], caption):
+        assert row in printed
 
 
 def test_every_line_needs_all_cells():
     with pytest.raises(ValueError, match="shorter"):
-        markdown(["arm", "points"], [["cosine"]])
+        Table(["arm", "points"], [["cosine"]]).markdown()
 
 
 def test_a_sample_s_mean_and_deviation():

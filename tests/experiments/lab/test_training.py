@@ -10,14 +10,15 @@ from flax import nnx
 from made_data import random_images
 from test_layers import plain
 
-from lab import training
+from lab import network, training
 from lab.network import CNN
-from lab.training import start, train
+from lab.training import Arm
 
 RATES = {
     "slow": optax.constant_schedule(0.01),
     "fast": optax.linear_schedule(0.1, 0.0, 5),
 }
+ARMS = {name: Arm("", "peer", rate, optax.sgd(rate)) for name, rate in RATES.items()}
 
 
 @pytest.fixture(scope="module")
@@ -59,26 +60,36 @@ def plain_epochs(rate, data, seed, epochs, batch_size):
 
 
 def test_nothing_is_compiled_if_no_epoch_is_left(data, monkeypatch):
-    optimizers = {name: optax.sgd(rate) for name, rate in RATES.items()}
-    monkeypatch.setattr(training, "train_epoch", None)
-    runs = start(optimizers, seeds=1)
-    assert not list(train(optimizers, data, runs, epochs=0, batch_size=40))
+    done = network.training(ARMS, data, seeds=1, epochs=0, batch_size=40)
+    monkeypatch.setattr(training, "advance", None)
+    assert not list(done.go_on(done.start()))
 
 
 # 40: two parts of 20, and 10 images for the last step; 100: more than there are
 @pytest.mark.parametrize("batch_size", [pytest.param(40, marks=pytest.mark.slow), 100])
 def test_training_equals_a_plain_loop(data, batch_size):
-    optimizers = {name: optax.sgd(rate) for name, rate in RATES.items()}
-    runs = start(optimizers, seeds=2)
-    *_, last = train(optimizers, data, runs, epochs=2, batch_size=batch_size)
+    both = network.training(ARMS, data, seeds=2, epochs=2, batch_size=batch_size)
+    *_, last = both.go_on(both.start())
+    history = network.history(both, last.runs)
     run = 0
     for arm, (name, rate) in enumerate(RATES.items()):
         for seed in range(2):
             figures, params = plain_epochs(rate, data, seed, 2, batch_size)
-            ours = last.runs.history.figures[arm, seed]
-            assert last.runs.history.arms[arm] == name
-            np.testing.assert_allclose(ours, figures, rtol=1e-5)
+            assert history.arms[arm] == name
+            np.testing.assert_allclose(history.figures[arm, seed], figures, rtol=1e-5)
             trained, expected = map(jax.tree.leaves, (last.runs.state.params, params))
             for a, b in zip(trained, expected, strict=True):
                 np.testing.assert_allclose(a[run], b, atol=1e-6)
             run += 1
+
+
+def test_equal_arms_are_equal_and_seeds_differ(data):
+    """Whatever number an arm has among the others."""
+    arms = {"a": ARMS["fast"], "b": ARMS["slow"], "again": ARMS["fast"]}
+    three = network.training(arms, data, seeds=2, epochs=1, batch_size=100)
+    (epoch,) = three.go_on(three.start())
+    history = network.history(three, epoch.runs)
+    first, other, again = history.figures
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).any()
+    assert (first[0] != first[1]).any()

@@ -8,8 +8,8 @@ import pytest
 
 from lab import LabError
 from lab.benchmark import timing
-from lab.benchmark.page import HOW, formatted, page
-from lab.benchmark.schedule import SCHEDULE, loop, textbook_line
+from lab.benchmark.parts import SCHEDULE, loop, textbook_line
+from lab.benchmark.report import HOW, formatted, page
 
 
 def test_a_line_gives_median_spread_and_ratio():
@@ -22,7 +22,9 @@ def test_a_line_gives_median_spread_and_ratio():
 def test_the_page_has_every_line():
     rows = [timing.row("an epoch", [2.0]), timing.row("b", [1.0], beside=("a", [2.0]))]
     assert page({"environment": {"jax": "1.2"}, "main job": rows}) == (
-        f"# What it costs\n\n{HOW}\n\n"
+        "# What it costs\n\n`python experiments/benchmark.py` writes "
+        "[benchmark.json](benchmark.json), and from it all that is shown here. "
+        f"{HOW}\n\n"
         "Measured with jax 1.2.\n\n## Main job\n\n"
         "| what     | median | least to most | ratio | to |\n"
         "| -------- | -----: | ------------: | ----: | -: |\n"
@@ -45,7 +47,10 @@ def test_a_job_runs_in_a_process_of_its_own():
 def test_a_missing_peer_is_skipped_with_a_line(capsys):
     options = {"base": "sys", "module": "no_such_package"}
     assert timing.peer_job("imports", sys.executable, **options) is None
-    assert "skipped imports: ModuleNotFoundError" in capsys.readouterr().out
+    assert (
+        "skipped: the job imports failed: ModuleNotFoundError"
+        in capsys.readouterr().out
+    )
 
 
 def test_a_job_that_fails_is_an_error():

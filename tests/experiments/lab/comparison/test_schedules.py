@@ -5,10 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lab.comparison.parts import anytime_arms
+from lab.comparison.parts import anytime_arms, peaks_to_try, tuning_steps
 from lab.comparison.protocol import SHORT, Settings
-from lab.comparison.schedules import SCHEDULES, restarts, three_cycles
-from lab.comparison.tuning import TUNED, peaks_to_try, tuning_steps
+from lab.comparison.schedules import SCHEDULES, TUNED, cycles, restarts
 
 BOUNDS = (0.015625, 0.125)
 LENGTHS = (60, 601, 8600)
@@ -41,11 +40,11 @@ def test_every_schedule_ends_low(name, steps):
 
 def test_three_cycles_and_three_restarts_fill_the_run():
     steps = 12 * 860
-    cycles = three_cycles(*BOUNDS, steps)
+    three = cycles(3)(*BOUNDS, steps)
     falls = restarts(*BOUNDS, steps)
     for cycle in range(3):
         begin, end = cycle * 3440, (cycle + 1) * 3440
-        assert (cycles(begin), cycles(begin + 1720)) == BOUNDS
+        assert (three(begin), three(begin + 1720)) == BOUNDS
         np.testing.assert_allclose(falls(begin), 0.125, rtol=1e-6)
         assert falls(end - 1) < 1e-6
 

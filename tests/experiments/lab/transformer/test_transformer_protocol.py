@@ -20,19 +20,18 @@ def rates(schedule):
 
 def test_each_arm_has_its_name_and_the_number_is_known(arms):
     assert len(arms) == ARMS
-    assert all(name == arm.name for name, arm in arms.items())
     assert [name for name, arm in arms.items() if arm.role == "baseline"] == [BASELINE]
     assert tuple(name for name, a in arms.items() if a.role == "cyclical") == CLR
 
 
 def test_all_but_the_tuned_one_have_the_peak_of_the_range_test(arms):
-    tops = {name: rates(arm.schedule).max() for name, arm in arms.items()}
+    tops = {name: rates(arm.rate).max() for name, arm in arms.items()}
     assert tops.pop(BASELINE) == TUNED
     assert set(tops.values()) == {PEAK}
 
 
 def test_the_cycles_end_with_the_run(arms):
-    triangular2, one = (rates(arms[name].schedule) for name in CLR)
+    triangular2, one = (rates(arms[name].rate) for name in CLR)
     np.testing.assert_array_equal(triangular2[[0, 20, 40, 60]], BASE)
     expected = BASE + (PEAK - BASE) / np.array([1, 2, 4])
     np.testing.assert_array_equal(triangular2[[10, 30, 50]], expected)
@@ -41,7 +40,7 @@ def test_the_cycles_end_with_the_run(arms):
 
 def test_only_one_cycle_moves_b1_against_the_rate(arms):
     for name, arm in arms.items():
-        b1 = rates(arm.b1)
+        b1 = rates(arm.numbers["b1"])
         if name == "CLR one cycle, b1 too":
             np.testing.assert_allclose(b1[[0, 30, 60]], [0.95, 0.85, 0.95], rtol=1e-6)
         else:
@@ -52,8 +51,8 @@ def test_the_grid_is_named_by_its_peaks():
     arms = grid_arms((0.25, 0.5), LENGTH)
     assert list(arms) == ["0.25", "0.5"]
     for name, arm in arms.items():
-        assert rates(arm.schedule).max() == float(name)
-        assert rates(arm.schedule)[[0, -1]].tolist() == [0, 0]
+        assert rates(arm.rate).max() == float(name)
+        assert rates(arm.rate)[[0, -1]].tolist() == [0, 0]
 
 
 def test_runs_are_counted():

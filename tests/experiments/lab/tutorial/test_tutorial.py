@@ -3,7 +3,7 @@
 import numpy as np
 
 from lab.history import METRICS, History
-from lab.tutorial import tables
+from lab.tutorial import report
 from lab.tutorial.settings import Settings
 
 
@@ -32,6 +32,6 @@ def test_diverged_arms_are_named():
             "CLR": dict.fromkeys(METRICS, good),
         }
     )
-    (line,) = tables.diverged(history)
+    (line,) = report.diverged(history)
     assert line.startswith("SGD DIVERGED")
     assert "[0]" in line

@@ -1,4 +1,4 @@
-"""The table of transformer.py, and its sentences, from its JSON's content alone."""
+"""What transformer.py says of its JSON's content: table, sentences, page."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -6,7 +6,13 @@ from typing import Any
 import numpy as np
 
 from clr_optax import RangeTest
-from lab.tables import markdown, mean_and_reach, mean_and_sd, paired_difference
+from lab import tables
+from lab.tables import (
+    Table,
+    mean_and_reach,
+    mean_and_sd,
+    paired_difference,
+)
 
 Rows = list[dict[str, Any]]
 
@@ -87,7 +93,7 @@ def readme(results: dict[str, Any]) -> str:
         "the paired difference to the first line; tuning: the steps of the choice of "
         "its rates."
     )
-    return f"{markdown(['AdamW with', *read, 'tuning'], lines)}\n\n{caption}"
+    return Table(["AdamW with", *read, "tuning"], lines, caption).markdown()
 
 
 def choices(results: dict[str, Any]) -> str:
@@ -101,21 +107,22 @@ def choices(results: dict[str, Any]) -> str:
     )
 
 
-def progress(results: dict[str, Any]) -> str:
-    """What was done last, and about how long what is left takes."""
-    rows, settings = results["runs"], results["settings"]
-    if not rows:
-        found = f"base_lr {results['base_lr']:.3g}, peak {results['peak']:.3g}"
-        return f"range tests: {found}; {results['seconds']:.0f} s"
-    last = rows[-1]
-    bits = np.nan if last["bits"] is None else last["bits"]
-    steps = sum(row["length"] for row in rows)
-    total = sum(settings["lengths"]) * settings["runs"] // len(settings["lengths"])
-    left = results["seconds"] / steps * (total - steps)
-    return (
-        f"run {len(rows)} of {settings['runs']}: {last['length']} steps, "
-        f"{last['stage']}, {last['arm']}, seed {last['seed']}, {bits:.3f} bits; "
-        f"about {left / 60:.0f} min left"
+def page(results: dict[str, Any]) -> str:
+    """A page in Markdown with all that came out, and the protocol."""
+    text, minutes = results["text"], results["seconds"] / 60
+    return tables.page(
+        "transformer",
+        "CLR with AdamW on a small transformer",
+        results,
+        "## The final runs",
+        readme(results),
+        "![Loss by steps](loss.png)",
+        "## The rates",
+        f"{choices(results)}.",
+        "![The range test](range_test.png)",
+        more=f"All of it took {minutes:.0f} minutes. The text has "
+        f"{text['vocabulary']} different characters and the SHA-256 {text['sha256']}; "
+        "another Python may have another.",
     )
 
 

@@ -1,13 +1,15 @@
 """The page that benchmark.py writes of its JSON's content."""
 
 import statistics
+from collections.abc import Sequence
 from typing import Any
 
-from lab.tables import markdown, measured_with, written_by
+from lab import tables
+from lab.tables import Table
 
 HOW = (
-    f"{written_by('benchmark')} `--help` says how peers are measured. "
-    "Where JAX and PyTorch find a GPU, both are measured there."
+    "`--help` says how peers are measured. Where JAX and PyTorch find a GPU, both are "
+    "measured there."
 )
 HEADINGS = "what", "median", "least to most", "ratio", "to"
 
@@ -23,11 +25,13 @@ def formatted(line: dict[str, Any]) -> list[str]:
 
 def page(results: dict[str, Any]) -> str:
     """A page in Markdown with all that was measured, and where."""
-    parts = ["# What it costs", HOW, measured_with(results["environment"])]
+    parts = []
     for section, rows in results.items():
         if section != "environment":
-            parts += [
-                f"## {section.capitalize()}",
-                markdown(HEADINGS, [*map(formatted, rows)]),
-            ]
-    return "\n\n".join(parts) + "\n"
+            parts += [f"## {section.capitalize()}", table(rows).markdown()]
+    return tables.page("benchmark", "What it costs", results, *parts, how=HOW)
+
+
+def table(rows: Sequence[dict[str, Any]]) -> Table:
+    """Lines of the page as a table."""
+    return Table(HEADINGS, [formatted(row) for row in rows])
