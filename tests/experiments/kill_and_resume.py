@@ -3,15 +3,14 @@
     python tests/experiments/kill_and_resume.py            20 kills, minutes
     python tests/experiments/kill_and_resume.py --kills 4  a taste
 
-trains once undisturbed and once killed with SIGKILL again and again, each time
-going on with --resume. Exits with 0 if parameters, optimizer states, history
-and figures of both are equal bit for bit. The moments are spread over start,
-training and evaluation, and the writing of a checkpoint.
+is run by hand when anything about checkpoints changes, and with four kills by a
+slow test. It trains once undisturbed and once killed with SIGKILL again and
+again, each time going on with --resume, and exits with 0 if weights, optimizer
+states, figures and results of both are equal bit for bit. The kills come at the
+start, in training and evaluation, and in the writing of a checkpoint.
 """
 
 import argparse
-import collections
-import contextlib
 import json
 import os
 import random
@@ -19,7 +18,6 @@ import re
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
 
@@ -30,6 +28,7 @@ import tiny_idx
 
 PROGRAM = Path(__file__).parents[2] / "experiments" / "fashion.py"
 EPOCH = re.compile(r" *(\d+)/\d+ (SGD|CLR) ")
+MOMENTS = "start", "step or evaluation", "step or evaluation", "checkpoint"
 TRAIN, TEST = 640, 400  # evaluation is a good part of an epoch
 
 
@@ -46,22 +45,16 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         data, plain, killed = (Path(folder, n) for n in ("idx", "plain", "killed"))
         tiny_idx.write(data, train=TRAIN, test=TEST)
-        started = time.perf_counter()
         undisturbed = start_fashion(data, plain, epochs)
         undisturbed.communicate()
-        print(f"undisturbed: {epochs} epochs, {time.perf_counter() - started:.1f} s")
-
-        moments = collections.Counter()
-        kinds = ["start", *["step or evaluation"] * 2, "checkpoint"]
         for number in range(1, args.kills + 1):
+            moment = MOMENTS[number % len(MOMENTS)]
             process = start_fashion(data, killed, epochs)
-            epoch, moment = kill(process, killed, kinds[number % len(kinds)], rng)
-            moments[moment] += 1
-            print(f"kill {number:2}: {moment}, {epoch} epochs done", flush=True)
+            done = kill(process, killed, moment, rng)
+            print(f"kill {number:2}: {moment}, {done} epochs done", flush=True)
         last = start_fashion(data, killed, epochs)
         printed, _ = last.communicate()
         print(next(line for line in printed.splitlines() if "esum" in line))
-        print(", ".join(f"{n} x {moment}" for moment, n in moments.items()))
         if undisturbed.returncode or last.returncode:
             print(f"FAILED: the last run ended with {last.returncode}\n{printed}")
             return 1
@@ -93,50 +86,31 @@ def start_fashion(data: Path, out: Path, epochs: int) -> subprocess.Popen:
     )
 
 
-def kill(
-    process: subprocess.Popen, out: Path, kind: str, rng: random.Random
-) -> tuple[int, str]:
-    """Kills at a random moment of a kind: (epochs printed so far, what it was at)."""
-    lines, done = [], threading.Event()
-
-    def read():
-        for line in process.stdout:
-            lines.append(line)
-            if EPOCH.match(line):
-                done.set()
-        done.set()
-
-    reader = threading.Thread(target=read)
-    reader.start()
-    left = partial(out)  # by earlier kills
-    if kind == "start":
+def kill(process: subprocess.Popen, out: Path, moment: str, rng: random.Random) -> int:
+    """Kills at a random time of such a moment; returns how many epochs are done."""
+    before = half_written(out)  # by earlier kills
+    if moment == "start":
         time.sleep(rng.uniform(0.5, 6))
     else:
-        done.wait()
-        seconds = rng.uniform(0, 0.8)
-        if kind == "checkpoint":
-            seconds = rng.uniform(0, 0.1)
-            while process.poll() is None and not partial(out) - left:
-                time.sleep(0.001)
-        time.sleep(seconds)
-    moment = "checkpoint" if partial(out) - left else kind
-    if kind == "checkpoint" and moment != kind:
-        moment = "right after a checkpoint"
+        # an epoch is printed, or the run is at its end
+        next((line for line in process.stdout if EPOCH.match(line)), None)
+        while moment == "checkpoint" and process.poll() is None:
+            if half_written(out) - before:
+                break
+            time.sleep(0.001)
+        time.sleep(rng.uniform(0, 0.1 if moment == "checkpoint" else 0.8))
     process.kill()
-    process.wait()
-    reader.join()
-    epochs = [int(match[1]) for match in map(EPOCH.match, lines) if match]
-    return max(epochs, default=0), moment
+    process.communicate()
+    file = out / "fashion.json"
+    if not file.exists():
+        return 0
+    return len(json.loads(file.read_text())["history"]["SGD"]["loss"][0])
 
 
-def partial(out: Path) -> set[tuple[str, int]]:
+def half_written(out: Path) -> set[str]:
     """The checkpoints that are half written."""
     folders = (out / "checkpoints").glob("*.orbax-checkpoint-tmp")
-    found = set()
-    for folder in folders:
-        with contextlib.suppress(FileNotFoundError):  # it is whole by now
-            found.add((folder.name, folder.stat().st_ino))
-    return found
+    return {folder.name for folder in folders}
 
 
 def compare(plain: Path, killed: Path, epochs: int) -> list[str]:
