@@ -46,6 +46,7 @@ class Facts(NamedTuple):
         first: the middle one of the first five losses.
         fall: how far it falls, from its start or its first tenth, whichever is higher.
         rise: how much higher it ends than it starts.
+        early: whether it has risen for good by the first third of its points.
         noise: the standard deviation of a single loss.
         chance: the largest fall that noise alone may give.
     """
@@ -55,6 +56,7 @@ class Facts(NamedTuple):
     first: jax.Array
     fall: jax.Array
     rise: jax.Array
+    early: jax.Array
     noise: jax.Array
     chance: jax.Array
 
@@ -76,15 +78,15 @@ def clean(lrs: jax.Array, losses: jax.Array) -> tuple[CleanCurve, Facts]:
     near = (first[:, None] + jnp.arange(5)[None]).clip(0, lrs.size - 1)
     median = jnp.nanmedian(raw[near], axis=1)
     floor = jnp.nanmin(median)
-    early = jnp.where(inside, median, jnp.inf).argmin() // 3
-    early = jnp.maximum(early.clip(None, points // 5), jnp.maximum(2 * reach + 1, 5))
-    middle = jnp.nanmedian(jnp.where(index < early, raw, jnp.nan))
+    head = jnp.where(inside, median, jnp.inf).argmin() // 3
+    head = jnp.maximum(head.clip(None, points // 5), jnp.maximum(2 * reach + 1, 5))
+    middle = jnp.nanmedian(jnp.where(index < head, raw, jnp.nan))
     span = jnp.where(middle > floor, middle - floor, 1)
 
     rough = jnp.where(inside, ((median - floor) / span).clip(0, 2), 0)
     smooth = _smooth(rough, points, reach)
     low = jnp.where(inside, smooth, jnp.inf).min()
-    top = jnp.nanquantile(jnp.where(index < early, smooth, jnp.nan), 0.25)
+    top = jnp.nanquantile(jnp.where(index < head, smooth, jnp.nan), 0.25)
     start = floor + top * span
     height = (smooth - low) / jnp.maximum(top - low, BAND)
     height = jnp.where(inside, height, 2)
@@ -97,10 +99,14 @@ def clean(lrs: jax.Array, losses: jax.Array) -> tuple[CleanCurve, Facts]:
     rise = median[jnp.maximum(points - 1, 0)] - start
     calm = index <= jnp.maximum(lowest, points // 2)
     noise, chance = _noise(jnp.where(calm, raw - floor, jnp.nan), reach)
+    most = start + jnp.minimum(2 * noise, jnp.abs(start)) + jnp.abs(start) / 100
+    flat = jnp.where(inside & (median <= most), index, 0).max()
+    early = 3 * flat < points
     order = jnp.concatenate([jnp.ones(1, bool), lrs[1:] > lrs[:-1]])
     order &= (lrs >= SMALLEST) & jnp.isfinite(lrs)
-    facts = (4 * fact for fact in (start, median[0], fall, rise, noise, chance))
-    return curve, Facts(order, *facts)
+    in_units = (start, median[0], fall, rise, noise, chance)
+    start, first, fall, rise, noise, chance = (4 * fact for fact in in_units)
+    return curve, Facts(order, start, first, fall, rise, early, noise, chance)
 
 
 def line(curve: CleanCurve, most: float) -> NDArray[np.float64]:

@@ -35,14 +35,16 @@ def doubts(curve: CleanCurve, facts: Facts, bounds: Bounds) -> tuple[jax.Array, 
 def _risen(curve: CleanCurve, facts: Facts, bounds: Bounds) -> jax.Array:
     """Returns whether the loss rises after its end.
 
-    It does by more than its noise, or to four times what it was, where the noise of the
-    start says little of a loss that is small by then.
+    Means do behind the lowest of them, as a curve that falls to the last is high before
+    it too. It does by more than its noise, or to four times what it was, where the
+    noise of the start says little of a loss that is small by then.
     """
     index = jnp.arange(curve.height.size)
     after = (index > bounds.end) & (index < curve.points)
     half = (curve.points - 1 - index).clip(0, curve.reach).astype(curve.height.dtype)
     noise = 4 * facts.noise / jnp.maximum(facts.fall, TINY)
     smooth = curve.height > BAND + noise / jnp.sqrt(2 * half + 1)
+    smooth &= index > curve.lowest
     single = curve.raw > curve.raw[bounds.end] + (BAND + noise) * facts.fall / 4
     low = curve.median[bounds.end]
     times = (curve.median > 4 * low) & (low > 0)

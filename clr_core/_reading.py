@@ -76,9 +76,16 @@ class Reading(NamedTuple):
                 f"before the first that is not, of {lrs.size}, begin at smaller rates."
             )
         if facts.rise > facts.fall and facts.rise > facts.chance:
+            hint = "test smaller rates"
+            if not facts.early:
+                hint = (
+                    "nothing is learned at any rate: take more steps or larger "
+                    "batches, start from params that have been trained for a while, "
+                    "or use lr_sweep"
+                )
             return (
                 f"{function} needs losses that fall, got a rise of {facts.rise:.3g} "
-                f"from {facts.start:.3g}, test smaller rates."
+                f"from {facts.start:.3g}, {hint}."
             )
         fall = f"a fall of {facts.fall:.3g} from {facts.start:.3g}"
         if not _resolved(facts):

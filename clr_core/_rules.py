@@ -68,12 +68,19 @@ def slide(curve: CleanCurve) -> jax.Array:
 
 
 def steep(curve: CleanCurve) -> jax.Array:
-    """Returns the rate where the curve falls most in the log of the rate."""
+    """Returns the rate where the curve falls most in the log of the rate.
+
+    It looks from where the fall begins to where a tenth of it is left: at the first
+    rates the means are of few losses, and steep by chance.
+    """
     index, left, right = _sides(curve)
     run = jnp.log(curve.lrs[right] / curve.lrs[left])
     rise = curve.height[right] - curve.height[left]
     slope = jnp.where(run > 0, rise / jnp.where(run > 0, run, 1), jnp.inf)
-    return curve.lrs[jnp.where(index <= curve.lowest, slope, jnp.inf).argmin()]
+    begin = _begin(curve)
+    done = ((index >= begin) & (curve.height <= BAND)).argmax()
+    falls = (index >= begin) & (index <= done)
+    return curve.lrs[jnp.where(falls, slope, jnp.inf).argmin()]
 
 
 def minimum(curve: CleanCurve) -> jax.Array:
@@ -92,9 +99,6 @@ def smith(curve: CleanCurve) -> Bounds:
     loss was solved to the last digit, as from there nothing is left to grow.
     """
     lrs, median = curve.lrs, curve.median
-    index = jnp.arange(lrs.size)
-    falls = (index < curve.lowest) & (curve.height >= 1 - BAND)
-    begin = jnp.where(falls, index, 0).max()
     end = _end(curve)
     growth = jnp.log(lrs[1:] / lrs[:-1]).clip(0)
     share = LEFT * jnp.cbrt(jnp.append(growth, 0))
@@ -104,7 +108,14 @@ def smith(curve: CleanCurve) -> Bounds:
     solved = jnp.where(solved, lrs, jnp.inf).min()
     last = lrs[jnp.maximum(curve.points - 1, 0)]
     limit = jnp.minimum(jnp.minimum(_limit(curve, end), last) / 2, solved)
-    return Bounds(jnp.minimum(stops, limit), limit, begin, end)
+    return Bounds(jnp.minimum(stops, limit), limit, _begin(curve), end)
+
+
+def _begin(curve: CleanCurve) -> jax.Array:
+    """Returns the index of the last rate before a tenth of the fall is done, or 0."""
+    index = jnp.arange(curve.height.size)
+    above = (index < curve.lowest) & (curve.height >= 1 - BAND)
+    return jnp.where(above, index, 0).max()
 
 
 def _end(curve: CleanCurve) -> jax.Array:

@@ -72,6 +72,26 @@ def test_a_loss_that_never_rises_is_told(noise, centre):
     assert LARGER in reservations(lrs, losses)
 
 
+@pytest.mark.parametrize("size", [20, 30, 100, 300])
+@pytest.mark.parametrize("slow", [1, 3, 10, 50])
+def test_a_loss_that_falls_to_the_last_is_told(size, slow):
+    """Steeper and steeper, as with a batch that is the whole of the data."""
+    lrs = np.geomspace(1e-6, 10, size)
+    losses = np.exp(-np.cumsum(lrs) * 100 / size / slow)
+    assert LARGER in reservations(lrs, losses)
+    assert LARGER not in reservations(lrs, np.append(losses[:-2], [2, 3]))
+
+
+@pytest.mark.parametrize("size", [30, 100, 300])
+@pytest.mark.parametrize("noise", [0.05, 0.3])
+def test_a_loss_that_rises_is_seldom_told_that_it_has_not(size, noise):
+    lrs = np.geomspace(1e-6, 10, size)
+    rng, told = np.random.default_rng(size), 0
+    for _ in range(100):
+        told += LARGER in reservations(lrs, curve(lrs) + noise * rng.normal(size=size))
+    assert told <= 1
+
+
 @pytest.mark.parametrize("high", [1, 2])
 def test_a_rise_that_only_the_last_losses_show_is_a_rise(high):
     losses = 0.5 + 1.8 / (1 + np.exp(4 * np.log10(LRS)))

@@ -107,6 +107,38 @@ def test_steep_is_the_steepest_place_in_the_log_of_the_rate(at):
     assert suggest_lr(lrs, losses, "steep") == np.float32(lrs[at])
 
 
+@pytest.mark.parametrize("size", [100, 300])
+def test_noise_moves_no_rule_past_the_lowest_or_before_the_fall(size):
+    lrs, losses = curve(size)
+    noise = np.random.default_rng(size).normal(size=(200, size))
+    losses = np.float32(losses + 0.5 * noise)
+    valley, steep, minimum = (
+        jax.vmap(lambda row, rule=rule: suggest_lr(lrs, row, rule))(losses)
+        for rule in ("valley", "steep", "minimum")
+    )
+    read = np.isfinite(valley)
+    assert read.sum() > 180
+    lowest = 10.001 * minimum[read]
+    assert (valley[read] <= lowest).all()
+    assert (steep[read] <= lowest).all()
+    assert np.mean(np.abs(np.log10(steep[read] / CENTRE)) < 1) > 0.98
+
+
+@pytest.mark.parametrize(("left", "found"), [(0.05, False), (0.2, True)])
+def test_steep_looks_until_a_tenth_of_the_fall_is_left(left, found):
+    """The last part falls at once, the rest over 60 points."""
+    lrs, index = np.geomspace(1e-6, 10, 100), np.arange(100)
+    losses = 2 - (1 - left) * np.clip((index - 5) / 60, 0, 1) - left * (index >= 75)
+    rate = suggest_lr(lrs, losses, "steep")
+    assert bool(abs(index_of(rate, lrs) - 75) < 6) is found
+
+
+def test_steep_looks_before_the_lowest_only():
+    lrs, losses = curve(100)
+    spiked = np.where(np.isin(np.arange(100), range(82, 88)), 9, losses)
+    assert suggest_lr(lrs, spiked, "steep") == suggest_lr(lrs, losses, "steep")
+
+
 def test_minimum_is_a_tenth_of_the_lowest():
     lrs = np.geomspace(1e-6, 1, 100)
     losses = 1 + (np.arange(100) - 70.0) ** 2 / 100
@@ -165,7 +197,7 @@ def index_of(rate, lrs):
     return int(np.argmin(np.abs(np.log(lrs) - np.log(float(rate)))))
 
 
-@pytest.mark.parametrize("size", [24, 30, 40, 50, 60, 80, 100])
+@pytest.mark.parametrize("size", [24, 28, 30, 36, 40, 45, 50, 60, 100])
 def test_max_lr_comes_a_few_steps_before_the_fall_is_done(size):
     """Means over a tenth end a step half a tenth behind it."""
     lrs, losses = steps(size, size // 2)
@@ -345,6 +377,34 @@ def test_a_fall_within_the_first_few_losses_is_told():
     )
     with pytest.raises(ValueError, match=match):
         suggest_lr(np.geomspace(1e-6, 1, 100), losses)
+
+
+UNLEARNED = "a rise of .*, nothing is learned at any rate: take more steps or larger "
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.05, 0.3])
+@pytest.mark.parametrize(
+    ("flat", "hint"),
+    [
+        (0, "a rise of .*, test smaller rates"),
+        (20, "a rise of .*, test smaller rates"),
+        (50, UNLEARNED),
+        (80, UNLEARNED),
+    ],
+)
+def test_a_rise_from_the_first_rates_asks_for_smaller_ones(flat, hint, noise):
+    index = np.arange(100)
+    losses = 2 + 0.1 * (index - flat).clip(0)
+    losses += noise * np.random.default_rng(1).normal(size=100)
+    with pytest.raises(ValueError, match=hint):
+        suggest_lr(np.geomspace(1e-6, 1, 100), losses)
+
+
+def test_a_divergence_behind_flat_losses_asks_for_more_than_smaller_rates():
+    losses = np.append(np.full(80, 2.0), 2.0 ** np.arange(2, 22))
+    match = UNLEARNED + "batches, start from params .* trained for a while, or use lr_s"
+    with pytest.raises(ValueError, match=match):
+        suggest_bounds(np.geomspace(1e-6, 10, 100), losses)
 
 
 def test_errors_of_shape_are_raised_under_a_trace():
