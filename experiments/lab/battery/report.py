@@ -8,9 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clr_optax import RangeTest
-from lab import tables
 from lab.battery.peers import fastai_valley, lightning, torch_lr_finder
-from lab.tables import Table
+from lab.tables import Table, measured_with, written_by
 
 Floats = NDArray[np.float64]
 GOOD, BAD = 0.02, 0.1  # regrets: as good as the best; a failure
@@ -38,8 +37,8 @@ class Truth:
         """The regret of a rate: between the peaks on a line, beyond them up to 1."""
         place, grid = np.log2(rate), np.log2(self.peaks)
         beyond = max(grid[0] - place, place - grid[-1], 0.0)
-        inside = np.interp(place, grid, self.regrets)
-        return float(min(inside + beyond / 3, 1.0))
+        inside = float(np.interp(place, grid, self.regrets))
+        return min(inside + beyond / 3, 1.0)
 
     def outside(self, rate: float) -> float:
         """By what factor a rate lies outside of the good ones: 1 inside."""
@@ -295,8 +294,7 @@ def hopes(scored: Scored) -> list[str]:
 
 def warned(scored: Scored, half: str) -> tuple[float, float]:
     """The shares of failures, and of the others, that carry a reservation on max_lr."""
-    told: list[bool] = []
-    rest: list[bool] = []
+    told, rest = [], []
     for words in scored:
         if words.startswith("bounds()") and words.endswith("steps"):
             for answer in of_half(scored, words, half):
@@ -317,15 +315,17 @@ def _hope(words: str, value: float | None, most: float) -> str:
 
 def page(results: dict[str, Any], scored: Scored) -> str:
     """A page in Markdown with all that came out, and the protocol."""
-    minutes, settings = results["seconds"] / 60, results["settings"]
-    return tables.page(
-        "battery",
-        "Learning-rate finders, measured",
-        results,
+    minutes = results["seconds"] / 60
+    settings = results["settings"]
+    parts = [
+        "# Learning-rate finders, measured",
+        written_by("battery"),
+        f"{measured_with(results['environment'])} All of it took {minutes:.0f} "
+        f"minutes: {settings['cells']} cells, {settings['seeds']} seeds.",
         "![Each rule by the best peak](rules.png)",
         "## The rules on the reporting half",
         rules(scored, "reporting").markdown(),
-        "The goals of the protocol:",
+        "The goals:",
         "\n".join(f"- {line}" for line in hopes(scored)),
         "## The rules on the choosing half",
         rules(scored, "choosing").markdown(),
@@ -335,6 +335,7 @@ def page(results: dict[str, Any], scored: Scored) -> str:
         ratios(scored, settings).markdown(),
         "## Every cell",
         truths(scored).markdown(),
-        more=f"All of it took {minutes:.0f} minutes: {settings['cells']} cells, "
-        f"{settings['seeds']} seeds.",
-    )
+        "## The protocol",
+        f"```text\n{results['protocol'].strip()}\n```",
+    ]
+    return "\n\n".join(parts) + "\n"
