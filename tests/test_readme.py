@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib import pyplot as plt
 from rich.console import Console
 
+from lab.battery import report as battery_report
 from lab.benchmark.report import formatted, page
 from lab.comparison import report as comparison_report
 from lab.comparison.report import (
@@ -143,7 +144,7 @@ def transformer_phrases(results):
         if row["length"] == length
     }["CLR one cycle, b1 too"]
     return [
-        f"reads {times:.0f} times the grid's peak",
+        f"reads {times:.1f} times the grid's peak",
         f"ends {behind:.3f} bits per character above tuned warm-up and cosine",
     ]
 
@@ -168,6 +169,15 @@ def test_when_to_use_it_holds_no_figure_but_those_of_the_results_files():
         "transformer": transformer_report.page(of_text),
     }.items():
         assert (RESULTS / name / "README.md").read_text() == whole
+
+
+def test_the_battery_s_table_is_that_of_its_results_file():
+    results = json.loads((RESULTS / "battery" / "battery.json").read_text())
+    scored = battery_report.scored(results)
+    table = battery_report.readme(scored)
+    assert table in README
+    page = (RESULTS / "battery" / "README.md").read_text()
+    assert page == battery_report.page(results, scored)
 
 
 def test_the_pictures_and_pages_it_links_to_exist():

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clr_optax import RangeTest
+from lab import tables
 from lab.battery.peers import fastai_valley, lightning, torch_lr_finder
-from lab.tables import Table, measured_with, written_by
+from lab.tables import Table
 
 Floats = NDArray[np.float64]
 GOOD, BAD = 0.02, 0.1  # regrets: as good as the best; a failure
@@ -37,8 +38,8 @@ class Truth:
         """The regret of a rate: between the peaks on a line, beyond them up to 1."""
         place, grid = np.log2(rate), np.log2(self.peaks)
         beyond = max(grid[0] - place, place - grid[-1], 0.0)
-        inside = float(np.interp(place, grid, self.regrets))
-        return min(inside + beyond / 3, 1.0)
+        inside = np.interp(place, grid, self.regrets)
+        return float(min(inside + beyond / 3, 1.0))
 
     def outside(self, rate: float) -> float:
         """By what factor a rate lies outside of the good ones: 1 inside."""
@@ -196,6 +197,27 @@ def rules(scored: Scored, half: str) -> Table:
     return Table(headings, rows, caption)
 
 
+SHOWN = {
+    "bounds(), 100 steps": "`bounds()`, 100 steps",
+    "bounds(), 1000 steps": "`bounds()`, 1,000 steps",
+    "lr_sweep": "`lr_sweep`",
+    "limit, 100": "0.2.0, 100 steps",
+    "fastai valley, 100": "fastai's valley",
+    "torch-lr-finder, 100": "torch-lr-finder",
+}
+
+
+def readme(scored: Scored) -> str:
+    """The table for a README: the rules on the reporting half."""
+    rows = []
+    for words, shown in SHOWN.items():
+        found = figures(of_half(scored, words, "reporting"))
+        mean, bad = f"{100 * found['mean']:.1f} %", f"{100 * found['bad']:.0f} %"
+        rows.append([shown, mean, bad, f"{found['refused']:.0f}"])
+    headings = ["28 cells, 3 seeds", "mean regret", "over 10 %", "refused"]
+    return Table(headings, rows).markdown()
+
+
 def truths(scored: Scored) -> Table:
     """Every cell: its best peak and what bounds() and the sweep say of it."""
     rows = []
@@ -294,7 +316,8 @@ def hopes(scored: Scored) -> list[str]:
 
 def warned(scored: Scored, half: str) -> tuple[float, float]:
     """The shares of failures, and of the others, that carry a reservation on max_lr."""
-    told, rest = [], []
+    told: list[bool] = []
+    rest: list[bool] = []
     for words in scored:
         if words.startswith("bounds()") and words.endswith("steps"):
             for answer in of_half(scored, words, half):
@@ -315,17 +338,15 @@ def _hope(words: str, value: float | None, most: float) -> str:
 
 def page(results: dict[str, Any], scored: Scored) -> str:
     """A page in Markdown with all that came out, and the protocol."""
-    minutes = results["seconds"] / 60
-    settings = results["settings"]
-    parts = [
-        "# Learning-rate finders, measured",
-        written_by("battery"),
-        f"{measured_with(results['environment'])} All of it took {minutes:.0f} "
-        f"minutes: {settings['cells']} cells, {settings['seeds']} seeds.",
+    minutes, settings = results["seconds"] / 60, results["settings"]
+    return tables.page(
+        "battery",
+        "Learning-rate finders, measured",
+        results,
         "![Each rule by the best peak](rules.png)",
         "## The rules on the reporting half",
         rules(scored, "reporting").markdown(),
-        "The goals:",
+        "The goals of the protocol:",
         "\n".join(f"- {line}" for line in hopes(scored)),
         "## The rules on the choosing half",
         rules(scored, "choosing").markdown(),
@@ -335,7 +356,6 @@ def page(results: dict[str, Any], scored: Scored) -> str:
         ratios(scored, settings).markdown(),
         "## Every cell",
         truths(scored).markdown(),
-        "## The protocol",
-        f"```text\n{results['protocol'].strip()}\n```",
-    ]
-    return "\n\n".join(parts) + "\n"
+        more=f"All of it took {minutes:.0f} minutes: {settings['cells']} cells, "
+        f"{settings['seeds']} seeds.",
+    )

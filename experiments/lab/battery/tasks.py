@@ -64,7 +64,8 @@ class Pixels(NamedTuple):
     x: jax.Array
     y: jax.Array
 
-    def __getitem__(self, index: Any) -> "Pixels":
+    def rows(self, index: Any) -> "Pixels":
+        """Some of them."""
         return Pixels(self.x[index], self.y[index])
 
 
@@ -77,7 +78,7 @@ def images_of(images: Images) -> Pixels:
 
 def drawn(data: Pixels, key: jax.Array, size: int) -> Pixels:
     """A batch of images."""
-    return data[jax.random.randint(key, (size,), 0, len(data.x))]
+    return data.rows(jax.random.randint(key, (size,), 0, len(data.x)))
 
 
 # the networks: a model is called with a batch's x and a key, None when scored
@@ -273,7 +274,8 @@ class Coder(nnx.Module):
 
 def modelled(make: Callable[[nnx.Rngs], Any]) -> tuple[Any, Any]:
     """A network as two functions: weights by a key, and the module with weights."""
-    graph, _, rest = nnx.split(make(nnx.Rngs(0)), nnx.Param, ...)
+    split: Any = nnx.split(make(nnx.Rngs(0)), nnx.Param, ...)
+    graph, _, rest = split
 
     def init(key: jax.Array) -> Params:
         return nnx.state(make(nnx.Rngs(key)), nnx.Param)
@@ -284,7 +286,8 @@ def modelled(make: Callable[[nnx.Rngs], Any]) -> tuple[Any, Any]:
 def cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
     """The mean over all answers."""
     losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
-    return losses.mean()
+    mean: jax.Array = losses.mean()
+    return mean
 
 
 def image_task(
@@ -299,7 +302,7 @@ def image_task(
         return cross_entropy(model(params)(batch.x, drop), batch.y)
 
     def held_out(params: Params) -> jax.Array:
-        part = test[:2000]
+        part = test.rows(slice(2000))
         return cross_entropy(model(params)(part.x, None), part.y)
 
     return Task(init, loss, held_out)
@@ -379,7 +382,7 @@ def tabular() -> Task:
 def full_batch(train: Pixels) -> Task:
     """512 images as one batch, scored on themselves: how far training gets."""
     init, model = modelled(lambda rngs: Coder((196, 32, 10), rngs))
-    part = train[:512]
+    part = train.rows(slice(512))
 
     def held_out(params: Params) -> jax.Array:
         return cross_entropy(model(params)(part.x.reshape(-1, 196)), part.y)
@@ -449,10 +452,9 @@ def fine_tuning(train: Pixels, test: Pixels) -> Task:
     """Five garments, for a ResNet trained on the other five with a new last layer."""
     make, model = modelled(lambda rngs: ResNet(rngs, classes=5))
     old, new = (
-        train[jnp.asarray(np.flatnonzero(np.asarray(train.y) // 5 == k))]
-        for k in (0, 1)
+        train.rows(np.flatnonzero(np.asarray(train.y) // 5 == k)) for k in (0, 1)
     )
-    asked = test[jnp.asarray(np.flatnonzero(np.asarray(test.y) // 5 == 1)[:2000])]
+    asked = test.rows(np.flatnonzero(np.asarray(test.y) // 5 == 1)[:2000])
 
     def loss_of(params: Params, batch: Pixels) -> jax.Array:
         return cross_entropy(model(params)(batch.x, None), batch.y % 5)
