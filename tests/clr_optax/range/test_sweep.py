@@ -243,7 +243,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(
-    ("error", "wrong", "message"), WRONG, ids=lambda x: str(x)[:40]
+    ("error", "wrong", "message"), WRONG, ids=[message for _, _, message in WRONG]
 )
 def test_what_is_wrong_is_named(error, wrong, message):
     given = {"loss_fn": regression, "params": PARAMS, "batches": BATCHES}
