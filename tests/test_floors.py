@@ -83,7 +83,7 @@ def test_importing_starts_no_device():
 @pytest.mark.parametrize("package", [clr_core, clr_optax])
 def test_public_functions_are_documented(package):
     functions = [x for x in vars(package).values() if inspect.isfunction(x)]
-    assert len(functions) == 3
+    assert len(functions) >= 3
     for function in functions:
         for part in ("Args:", "Returns:", "Raises:", "Examples:", ">>> "):
             assert part in function.__doc__, (function.__name__, part)

@@ -93,6 +93,17 @@ def lr_sweep(
             or ``vmap``, where the losses are not known.
         ValueError: as ``lr_range_test``; no cycle ends with a finite loss.
 
+    Examples:
+        From a range test that was made before, scored on a batch that is held out:
+
+        >>> from clr_optax import lr_range_test
+        >>> test = lr_range_test(loss_fn, jnp.ones(3), batches, min_lr=1e-4)
+        >>> short = {"test": test, "held_out": jnp.zeros(3), "num_steps": 20}
+        >>> sweep = lr_sweep(loss_fn, jnp.ones(3), batches, **short)
+        >>> base_lr, max_lr = sweep.bounds()
+        >>> 0 < base_lr < max_lr < 1
+        True
+
     Notes:
         As many copies of params, state and optimizer's state are in memory as peaks are
         trained at once, up to eight: ``at_once=1`` needs one, and reads the batches

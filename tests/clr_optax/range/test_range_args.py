@@ -47,12 +47,12 @@ def call(**changes):
         (
             {"key": 5},
             TypeError,
-            r"one random key, got key=5, make it by jax.random.key",
+            r"a random key, got key=5, make one by jax.random.key",
         ),
         (
-            {"key": jax.random.split(KEY)},
+            {"key": jax.random.split(KEY, (2, 2))},
             TypeError,
-            r"\(2,\), .*use jax.vmap",
+            r"a random key, got key<fry> of shape \(2, 2\), make one by",
         ),
         ({"min_lr": "1e-3"}, TypeError, "one real number, got min_lr='1e-3'"),
         ({"min_lr": True}, TypeError, "one real number, got min_lr=True"),

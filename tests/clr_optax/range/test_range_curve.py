@@ -83,6 +83,8 @@ def test_reservations_of_several_are_counted():
 @pytest.mark.parametrize("show", [repr, RangeTest.plot, RangeTest.reservations])
 @pytest.mark.parametrize("several", [1, 5])
 def test_each_curve_is_read_once(show, several, monkeypatch):
+    if show is RangeTest.plot:
+        pytest.importorskip("matplotlib")
     read = []
     reading = readings.reading
     monkeypatch.setattr(
