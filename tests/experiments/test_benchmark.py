@@ -9,9 +9,8 @@ def test_a_bad_folder_is_an_error_before_anything_is_measured(tmp_path, capsys):
     missing, out = str(tmp_path / "none"), str(tmp_path / "out")
     assert benchmark.main(["--data-dir", missing, "--out", out]) == 1
     said = capsys.readouterr()
-    assert (
-        f"benchmark.py: load needs a folder that can be read, got {missing}" in said.err
-    )
+    assert "benchmark.py: load needs Fashion-MNIST's four files" in said.err
+    assert f"IDX files in {missing}: " in said.err
     assert "schedule" not in said.out
 
 

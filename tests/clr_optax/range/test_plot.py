@@ -147,7 +147,8 @@ def test_a_divergence_does_not_hide_the_fall():
     assert low < 1.3
     assert 3 < high < 5
     line = ax.get_lines()[1].get_ydata()
-    assert high < line.max() <= 2 * high - low  # out of sight, and no farther
+    # out of sight, and no farther but for rounding
+    assert high < line.max() < (2 * high - low) * (1 + 1e-6)
 
 
 @pytest.mark.parametrize("count", [0, 1, 9])
