@@ -28,7 +28,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from clr_core import clr, suggest_bounds, suggest_lr
-from clr_optax import CyclicalSchedule, RangeTest, clr_schedule, lr_range_test
+from clr_optax import CyclicalSchedule, RangeTest, Sweep, clr_schedule
+from clr_optax import lr_range_test, lr_sweep
 from clr_optax import momentum_schedule
 from numpy.typing import NDArray
 
@@ -72,6 +73,9 @@ test: RangeTest = lr_range_test(loss_fn, jnp.ones(3), jnp.zeros((1, 3)), min_lr=
 streamed = lr_range_test(loss_fn, jnp.ones(3), batches(), spacing="linear")
 steps = np.int64(10)
 short = lr_range_test(loss_fn, jnp.ones(3), batches(), num_steps=steps, accumulate=2)
+stacked = jnp.zeros((1, 3))
+sweep: Sweep = lr_sweep(loss_fn, jnp.ones(3), stacked, test=test, num_steps=2 * steps)
+swept: tuple[float, float] = sweep.bounds()
 curve: tuple[jax.Array, jax.Array] = (test.lrs, test.losses)
 
 
