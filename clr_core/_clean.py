@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 BAND = 0.1
 SMALLEST = 1e-30  # rate
 TINY = 1e-30  # divisor
+RISES = 6  # times a rise, the fall that noise which repeats does not give
+AGAIN = 0.15  # of the losses, where noise repeats
 
 
 class CleanCurve(NamedTuple):
@@ -98,7 +100,10 @@ def clean(lrs: jax.Array, losses: jax.Array) -> tuple[CleanCurve, Facts]:
     fall *= span
     rise = median[jnp.maximum(points - 1, 0)] - start
     calm = index <= jnp.maximum(lowest, points // 2)
-    noise, chance = _noise(jnp.where(calm, raw - floor, jnp.nan), reach)
+    whole = full & calm
+    risen = smooth - jax.lax.cummin(jnp.where(whole, smooth, jnp.inf))
+    rises = span * jnp.where(whole, risen, 0).max()
+    noise, chance = _noise(jnp.where(calm, raw - floor, jnp.nan), reach, rises)
     most = start + jnp.minimum(2 * noise, jnp.abs(start)) + jnp.abs(start) / 100
     flat = jnp.where(inside & (median <= most), index, 0).max()
     early = 3 * flat < points
@@ -129,26 +134,49 @@ def _smooth(values: Any, points: Any, reach: Any, xp: Any = jnp) -> Any:
     return _means(values, index - half, index + half + 1, xp)
 
 
-def _noise(raw: jax.Array, reach: jax.Array) -> tuple[jax.Array, jax.Array]:
+def _noise(
+    raw: jax.Array, reach: jax.Array, rises: jax.Array
+) -> tuple[jax.Array, jax.Array]:
     """Returns the noise of a loss, and the largest fall that such noise may give.
 
     Noise is what second differences show, which a smooth curve hardly has. That of a
     single loss, s, would leave s / sqrt(k) in a mean over k if one loss did not depend
     on another; means over a twentieth of the points show whether it does, or those over
-    a tenth if they show less: what repeats after a tenth, as batches may that are used
-    again, swings between two twentieths and does not drift. Noise that drifts has more
-    in them, and what drifts within a twentieth drifts farther over the whole; so the
-    more they exceed, the more is asked of the fall: up to 20 times their own noise, and
-    no more than a random walk of such losses ever falls.
+    a tenth if they show less. Noise that drifts has more in them, and what drifts
+    within a twentieth drifts farther over the whole; so the more they exceed, the more
+    is asked of the fall: up to 20 times their own noise, and no more than a random walk
+    of such losses ever falls. Noise that repeats, as that of batches that are used
+    again, swings between such means and does not drift: of it no more is asked than six
+    times what the curve rises before its lowest point.
     """
     single = _spread(raw, jnp.ones_like(reach))
     block = jnp.fmin(_spread(raw, reach), _spread(raw, 2 * reach) * 2**0.5)
     size = reach.astype(raw.dtype)
     ratio = block / jnp.where(single > 0, single, block.clip(TINY))
     drift = jnp.maximum(size * ratio**2 / 2, 1) ** 1.5
-    chance = 4 * single / jnp.sqrt(size) * drift
+    white = 4 * single / jnp.sqrt(size)
     walk = 5 * single * jnp.sqrt(jnp.isfinite(raw).sum().astype(raw.dtype))
-    return single, jnp.minimum(jnp.minimum(chance, 20 * block), walk)
+    chance = jnp.minimum(jnp.minimum(white * drift, 20 * block), walk)
+    again = jnp.where(_repeats(raw, single), RISES * rises, jnp.inf)
+    return single, jnp.maximum(white, jnp.minimum(chance, again))
+
+
+def _repeats(raw: jax.Array, noise: jax.Array) -> jax.Array:
+    """Returns whether losses come again after any number of steps, two or more.
+
+    Some do by chance, within a tenth of the noise: one in eighteen of those that do not
+    depend on another, fewer of those that drift.
+    """
+    index = jnp.arange(raw.size)
+
+    def again(_: None, steps: jax.Array) -> tuple[None, jax.Array]:
+        later = jnp.where(index + steps < raw.size, jnp.roll(raw, -steps), jnp.nan)
+        alike = (jnp.abs(raw - later) < noise / 10).sum()
+        places = jnp.isfinite(raw - later).sum().astype(raw.dtype)
+        return None, (alike >= 10) & (alike.astype(raw.dtype) >= AGAIN * places)
+
+    _, found = jax.lax.scan(again, None, index[2 : raw.size // 2])
+    return jnp.any(found)
 
 
 def _spread(values: jax.Array, size: jax.Array) -> jax.Array:

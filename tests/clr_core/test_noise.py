@@ -62,11 +62,27 @@ def test_a_fall_is_read_the_better_the_more_points_there_are(size, noise):
     assert readable(fall(size, 1.5, noise, 200)) >= 0.95
 
 
-@pytest.mark.parametrize("batches", [5, 7, 10, 20])
+@pytest.mark.parametrize("batches", [3, 5, 7, 10, 12, 15, 20, 25, 30, 40])
 def test_batches_that_come_again_do_not_hide_a_fall(batches):
     rng = np.random.default_rng(batches)
     noise = np.tile(rng.normal(size=(500, batches)), 100 // batches + 1)[:, :100]
-    assert readable(fall(100, 10) + 0.6 * noise) >= 0.98
+    assert readable(fall(100, 10) + 0.6 * noise) >= 0.995
+
+
+@pytest.mark.parametrize("size", [100, 300])
+@pytest.mark.parametrize("batches", [3, 5, 10, 12, 20, 30, 40, None])
+def test_noise_that_shrinks_with_the_loss_does_not_hide_a_fall(batches, size):
+    index = np.arange(size)
+    late = (index * 100 / size - 50).clip(0)
+    smooth = 0.3 + 10 * np.exp(-late / 8)
+    noise = np.random.default_rng(0).normal(1, 0.1, (200, batches or size))
+    assert readable(smooth * noise[:, index % noise.shape[1]]) >= 0.995
+
+
+@pytest.mark.parametrize("batches", [3, 5, 10, 12, 20, 30, 40])
+def test_flat_noise_that_repeats_is_seldom_read(batches):
+    noise = np.random.default_rng(0).normal(2.3, 0.1, (1000, batches))
+    assert readable(noise[:, np.arange(100) % batches]) < 0.02
 
 
 @pytest.mark.parametrize("size", [10, 12, 15, 20, 50, 100, 1000])
