@@ -9,7 +9,7 @@ from clr_core._rules import Bounds
 FEW = 10
 
 DOUBTS = (
-    "base_lr: the loss falls from the first rates on, test smaller ones",
+    "max_lr: the loss falls from the first rates on, test smaller ones",
     "max_lr: the loss has not risen by the last rate",
     "stopped early: more than half of the rates are left",
     f"few points: fewer than {FEW} make the fall",
@@ -18,18 +18,25 @@ DOUBTS = (
 
 
 def doubts(curve: CleanCurve, facts: Facts, bounds: Bounds) -> tuple[jax.Array, ...]:
-    """Returns whether each of the reservations holds.
-
-    The start of the curve is measured before a third of the way to the lowest point; a
-    fall that begins there is not seen from its beginning.
-    """
+    """Returns whether each of the reservations holds."""
     return (
-        3 * bounds.begin < curve.lowest,
+        _falls_at_first(curve, bounds),
         ~_risen(curve, facts, bounds),
         2 * curve.points < curve.lrs.size,
         curve.lowest - bounds.begin < FEW,
         facts.fall < 4 * facts.noise,
     )
+
+
+def _falls_at_first(curve: CleanCurve, bounds: Bounds) -> jax.Array:
+    """Returns whether the loss falls from the first rates on, so that height is unseen.
+
+    Means over the first tenth are then a tenth of the fall or more above where the
+    curve is said to start. They may be where a network settles as well, but that is
+    over long before a fall of its own begins.
+    """
+    high = curve.height[curve.reach] > 1 + BAND
+    return high & (2 * bounds.begin < curve.lowest)
 
 
 def _risen(curve: CleanCurve, facts: Facts, bounds: Bounds) -> jax.Array:

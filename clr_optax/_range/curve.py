@@ -98,6 +98,7 @@ class RangeTest(NamedTuple):
     def reservations(self) -> tuple[str, ...]:
         """Returns what speaks against trusting the bounds, a few words each.
 
+        What begins with max_lr says that it may be another; the rest is on the test.
         Of several curves it says how many each of them holds for.
 
         Raises:

@@ -63,6 +63,27 @@ def test_a_fall_from_the_first_rate_is_told(noise, size):
     assert reservations(np.geomspace(1e-6, 10, size), losses) == (SMALLER,)
 
 
+@pytest.mark.parametrize(("flat", "told"), [(0, True), (7, True), (12, False)])
+@pytest.mark.parametrize("size", [100, 1000])
+def test_an_eighth_of_flat_rates_shows_where_a_fall_begins(flat, told, size):
+    """In percent of the rates, before a fall over half of them and a rise."""
+    index = np.arange(size) * 100 / size
+    losses = 2.3 - 1.8 * ((index - flat) / 50).clip(0, 1)
+    losses += np.expm1((index - 80).clip(0) / 3)
+    assert (SMALLER in reservations(np.geomspace(1e-6, 10, size), losses)) is told
+
+
+def test_a_network_that_settles_does_not_fall_from_the_first_rates_on():
+    settling = curve() + 5 * 0.7 ** np.arange(100)
+    assert reservations(LRS, settling) == ()
+
+
+def test_reservations_name_max_lr_where_they_bear_on_it():
+    bears = [text.startswith("max_lr: ") for text in (SMALLER, LARGER)]
+    assert bears == [True, True]
+    assert not any("max_lr" in text for text in (STOPPED, FEW, NOISE))
+
+
 @pytest.mark.parametrize("noise", [0.0, 0.05, 0.6])
 @pytest.mark.parametrize("centre", [-2.0, 0.0])
 def test_a_loss_that_never_rises_is_told(noise, centre):
