@@ -111,13 +111,13 @@ def test_steep_is_the_steepest_place_in_the_log_of_the_rate(at):
 def test_noise_moves_no_rule_past_the_lowest_or_before_the_fall(size):
     lrs, losses = curve(size)
     noise = np.random.default_rng(size).normal(size=(200, size))
-    losses = np.float32(losses + 0.5 * noise)
+    losses = np.float32(losses + 0.65 * noise)
     valley, steep, minimum = (
         jax.vmap(lambda row, rule=rule: suggest_lr(lrs, row, rule))(losses)
         for rule in ("valley", "steep", "minimum")
     )
     read = np.isfinite(valley)
-    assert read.sum() > 180
+    assert read.sum() > 160
     lowest = 10.001 * minimum[read]
     assert (valley[read] <= lowest).all()
     assert (steep[read] <= lowest).all()
@@ -126,8 +126,9 @@ def test_noise_moves_no_rule_past_the_lowest_or_before_the_fall(size):
 
 @pytest.mark.parametrize(("left", "found"), [(0.05, False), (0.2, True)])
 def test_steep_looks_until_a_tenth_of_the_fall_is_left(left, found):
-    """The last part falls at once, the rest over 60 points."""
-    lrs, index = np.geomspace(1e-6, 10, 100), np.arange(100)
+    """The last part falls at once, where rates are dense, the rest over 60 points."""
+    index = np.arange(100)
+    lrs = 1e-6 * np.cumprod(np.where(index < 68, 1.2, 1.02))
     losses = 2 - (1 - left) * np.clip((index - 5) / 60, 0, 1) - left * (index >= 75)
     rate = suggest_lr(lrs, losses, "steep")
     assert bool(abs(index_of(rate, lrs) - 75) < 6) is found
