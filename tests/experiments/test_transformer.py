@@ -7,7 +7,7 @@ import pytest
 
 import transformer
 from lab import saved
-from lab.transformer import parts, report
+from lab.transformer import report
 from lab.transformer.protocol import BASELINE, SHORT, final_arms
 
 
@@ -42,7 +42,7 @@ def test_a_short_run_is_stopped_and_gone_on_with(stopped_and_resumed):
     assert (stopped, code) == (130, 0)
     assert "finished" not in early
     assert results["runs"][: len(early["runs"])] == early["runs"]
-    assert results["range_test"] == early["range_test"]
+    assert results["sweeps"] == early["sweeps"]
     assert results["seconds"] > early["seconds"]
     assert len(results["runs"]) == SHORT.runs
     runs = {(r["stage"], r["length"], r["arm"], r["seed"]) for r in results["runs"]}
@@ -50,7 +50,7 @@ def test_a_short_run_is_stopped_and_gone_on_with(stopped_and_resumed):
     assert {p.name for p in out.iterdir()} == {
         "transformer.json",
         "README.md",
-        "range_test.png",
+        "sweep.png",
         "loss.png",
     }
 
@@ -67,7 +67,7 @@ def test_the_results_say_what_they_depend_on(stopped_and_resumed):
 @pytest.mark.slow
 def test_redraw_trains_nothing(stopped_and_resumed, monkeypatch, capsys):
     out = stopped_and_resumed[2]
-    pictures = [out / "range_test.png", out / "loss.png"]
+    pictures = [out / "sweep.png", out / "loss.png"]
     for picture in pictures:
         picture.unlink()
     for name in ("experiment", "read_text"):
@@ -80,14 +80,14 @@ def test_redraw_trains_nothing(stopped_and_resumed, monkeypatch, capsys):
 
 def known(trainings, settings, text, found):
     """Stands for the experiment: runs whose figures are known by their numbers."""
-    losses = [[7.0] * 20 + list(np.linspace(7, 4, 20)) + [4, 5, 9, 20]] * 2
-    lrs = np.geomspace(1e-6, 1, len(losses[0])).tolist()
-    yield {"range_test": {"lrs": lrs, "losses": losses}, "base_lr": 0.1, "peak": 0.2}
+    sweep = {"peaks": [0.2, 0.4, 0.8], "losses": [5.0, 4.0, None], "start": 7.0}
+    sweep |= {"steps": 700, "bounds": [0.02, 0.2], "seconds": 1.0}
+    yield {"sweeps": [sweep] * settings.seeds, "base_lr": 0.02, "peak": 0.2}
     yield {"runs": list(known_runs(settings)), "finished": True}
 
 
 def known_runs(settings):
-    arms = final_arms(0.1, 0.2, 0.3, 12)
+    arms = final_arms(0.02, 0.2, 0.3, 12)
     for length in settings.lengths:
         for peak, bits in zip(settings.grid, (3.0, 2.5, np.nan), strict=True):
             run = {"stage": "grid", "length": length, "arm": f"{peak:g}", "seed": 0}
@@ -117,7 +117,7 @@ def test_the_summary_compares_by_seed_with_the_tuned_cosine(without_training, tm
     gain = cosine["less_baseline"]
     assert gain.mean == pytest.approx(0.105)
     assert gain.high - gain.mean == pytest.approx(12.7062047 * 0.005, rel=1e-6)
-    assert (tuned["tuning_steps"], cosine["tuning_steps"]) == (3 * 12, 2 * 60)
+    assert (tuned["tuning_steps"], cosine["tuning_steps"]) == (3 * 12, 2 * 700)
     assert rows[24, BASELINE]["tuning_steps"] == 3 * 24
 
 
@@ -181,11 +181,3 @@ def test_a_run_that_is_not_finished_is_kept(without_training, tmp_path, capsys):
 def test_a_finished_run_is_begun_anew(without_training, tmp_path):
     assert run(tmp_path, "--short")[0] == 0
     assert run(tmp_path, "--short")[0] == 0
-
-
-def test_range_tests_that_cannot_be_read_end_the_run(monkeypatch, tmp_path, capsys):
-    flat = {"lrs": np.geomspace(1e-6, 1, 60), "losses": np.full((2, 60), 7.0)}
-    monkeypatch.setattr(parts, "range_tests", lambda network, text: flat)
-    code, results = run(tmp_path, "--short")
-    assert (code, results) == (1, None)
-    assert "the range tests cannot be read" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""The parts of the protocol: the range tests, and the runs of each length."""
+"""The parts of the protocol: the sweeps, and the runs of each length."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -9,13 +9,12 @@ import jax
 import numpy as np
 import optax
 
-from clr_optax import lr_range_test
-from lab import LabError
+from clr_optax import lr_sweep
 from lab.checkpoints import Trainings
 from lab.training import Arm, Stretch, Training
 from lab.transformer.network import Network
 from lab.transformer.protocol import Settings, final_arms, grid_arms
-from lab.transformer.report import as_curves, tuned_peak
+from lab.transformer.report import tuned_peak
 from lab.transformer.text import Text, Tokens, loader, windows
 
 SAVE_EVERY = 10  # stretches; a checkpoint holds the states of all runs of a stage
@@ -37,14 +36,10 @@ def experiment(
 ) -> Iterator[dict[str, Any]]:
     """Yields what is new in the results; what is `found` is not done again."""
     network = Network(settings, text.vocabulary)
-    test = found.get("range_test") or range_tests(network, text)
-    try:  # the protocol's 3 says why the peak is not the upper bound
-        curves = as_curves(test)
-        base_lr, peak = curves.bounds()[0], curves.suggest("minimum")
-    except ValueError as error:
-        raise LabError(f"the range tests cannot be read: {error}") from error
+    swept = found.get("sweeps") or sweeps(network, text)
+    base_lr, peak = medians(swept)
     rows = found.get("runs", [])
-    yield {"range_test": test, "base_lr": base_lr, "peak": peak, "runs": rows}
+    yield {"sweeps": swept, "base_lr": base_lr, "peak": peak, "runs": rows}
 
     for length in settings.lengths:
         arms = grid_arms(settings.grid, length)
@@ -59,29 +54,42 @@ def experiment(
     yield {"finished": True}
 
 
-def range_tests(network: Network, text: Text) -> dict[str, Any]:
-    """The library's range test on each seed, as any program with a loader calls it."""
-    settings, started = network.settings, time.perf_counter()
-    tests = []
+def sweeps(network: Network, text: Text) -> list[dict[str, Any]]:
+    """The library's sweep on each seed, as any program with a loader calls it."""
+    settings, found = network.settings, []
+    context, size = settings.context, settings.batch_size
+    scored = loader(text.second, context, size, seed=0)
+    held_out = [scored[number] for number in range(settings.held_out)]
     for seed in range(settings.seeds):
-        key = jax.random.key(seed)
+        started, key = time.perf_counter(), jax.random.key(seed)
         params, rest = network.start(key)
-        test = lr_range_test(
+        sweep = lr_sweep(
             network.loss_fn,
             params,
-            loader(text.first, settings.context, settings.batch_size, seed),
+            loader(text.first, context, size, seed),
             state=rest,
-            key=key,
-            max_lr=1.0,
-            num_steps=settings.range_steps,
+            held_out=held_out,
+            num_steps=settings.cycle,
             optimizer=optax.adamw,
+            key=key,
         )
-        tests.append(test)
-    return {
-        "lrs": tests[0].lrs.tolist(),
-        "losses": [test.losses.tolist() for test in tests],
-        "seconds": time.perf_counter() - started,
-    }
+        found.append(
+            {
+                "peaks": sweep.peaks.tolist(),
+                "losses": sweep.losses.tolist(),
+                "start": sweep.start,
+                "steps": sweep.steps,
+                "bounds": list(sweep.bounds()),
+                "seconds": time.perf_counter() - started,
+            }
+        )
+    return found
+
+
+def medians(sweeps: list[dict[str, Any]]) -> tuple[float, float]:
+    """base_lr and max_lr, each the median over the seeds."""
+    base_lr, max_lr = np.median([sweep["bounds"] for sweep in sweeps], axis=0)
+    return float(base_lr), float(max_lr)
 
 
 def new_rows(

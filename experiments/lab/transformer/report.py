@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from clr_optax import RangeTest
+from clr_optax import Sweep
 from lab import tables
 from lab.tables import (
     Table,
@@ -17,9 +17,17 @@ from lab.tables import (
 Rows = list[dict[str, Any]]
 
 
-def as_curves(test: dict[str, Any]) -> RangeTest:
-    """The range tests of all seeds, from their lists."""
-    return RangeTest(np.array(test["lrs"]), np.array(test["losses"], float))
+def as_sweeps(results: dict[str, Any]) -> list[Sweep]:
+    """The sweeps of all seeds, from their lists."""
+    return [
+        Sweep(
+            np.array(sweep["peaks"]),
+            np.array([np.inf if x is None else x for x in sweep["losses"]]),
+            sweep["start"],
+            sweep["steps"],
+        )
+        for sweep in results["sweeps"]
+    ]
 
 
 def tuned_peak(rows: Rows, length: int) -> float:
@@ -46,7 +54,7 @@ def summary(results: dict[str, Any]) -> Rows:
     interval of the paired difference to tuned warm-up and cosine.
     """
     settings = results["settings"]
-    test_steps = settings["seeds"] * settings["range_steps"]
+    swept = sum(sweep["steps"] for sweep in results["sweeps"])
     rows = []
     for length in settings["lengths"]:
         runs = by_arm(results, length)
@@ -66,7 +74,7 @@ def summary(results: dict[str, Any]) -> Rows:
                     "role": roles[arm],
                     "bits": values,
                     "less_baseline": paired_difference(values, baseline),
-                    "tuning_steps": grid_steps if tuned else test_steps,
+                    "tuning_steps": grid_steps if tuned else swept,
                     "diverged": int((~np.isfinite(values)).sum()),
                 }
             )
@@ -100,10 +108,11 @@ def choices(results: dict[str, Any]) -> str:
     """The rates that were chosen, in a sentence."""
     lengths = results["settings"]["lengths"]
     tuned = [f"{tuned_peak(results['runs'], n):g} ({n:,} steps)" for n in lengths]
-    low, high = as_curves(results["range_test"]).bounds()
+    found = [f"{sweep.bounds()[1]:.2g}" for sweep in as_sweeps(results)]
     return (
-        f"Range test: base_lr {results['base_lr']:.3g}, peak {results['peak']:.3g} "
-        f"(bounds {low:.3g} to {high:.3g}); peaks of the grid: {', '.join(tuned)}"
+        f"lr_sweep: base_lr {results['base_lr']:.3g}, max_lr {results['peak']:.3g}, "
+        f"the medians of its bounds ({', '.join(found)}); peaks of the grid: "
+        f"{', '.join(tuned)}"
     )
 
 
@@ -119,7 +128,7 @@ def page(results: dict[str, Any]) -> str:
         "![Loss by steps](loss.png)",
         "## The rates",
         f"{choices(results)}.",
-        "![The range test](range_test.png)",
+        "![The sweep of each seed](sweep.png)",
         more=f"All of it took {minutes:.0f} minutes. The text has "
         f"{text['vocabulary']} different characters and the SHA-256 {text['sha256']}; "
         "another Python may have another.",

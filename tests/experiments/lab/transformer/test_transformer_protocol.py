@@ -24,7 +24,7 @@ def test_each_arm_has_its_name_and_the_number_is_known(arms):
     assert tuple(name for name, a in arms.items() if a.role == "cyclical") == CLR
 
 
-def test_all_but_the_tuned_one_have_the_peak_of_the_range_test(arms):
+def test_all_but_the_tuned_one_have_the_peak_of_the_sweep(arms):
     tops = {name: rates(arm.rate).max() for name, arm in arms.items()}
     assert tops.pop(BASELINE) == TUNED
     assert set(tops.values()) == {PEAK}
