@@ -147,7 +147,7 @@ def test_the_table_has_a_line_for_each_arm(without_training, tmp_path):
     ]
     assert lines[0][:3] == [BASELINE, "2.005 ± 0.007", ""]
     assert lines[1][:3] == ["warm-up cosine", "2.110 ± 0.014", "+0.105 ± 0.064"]
-    assert [line[-1] for line in lines] == ["36 to 72", *["120"] * 4]
+    assert [line[-1] for line in lines] == ["36 to 72", *["1,400"] * 4]
     assert "n=2 paired seeds" in caption
 
 
