@@ -8,7 +8,17 @@ import pytest
 import transformer
 from lab import saved
 from lab.transformer import report
-from lab.transformer.protocol import BASELINE, SHORT, final_arms
+from lab.transformer.protocol import (
+    BASELINE,
+    CYCLES,
+    FREE_SWEPT,
+    FREE_TUNED,
+    SHORT,
+    WSD,
+    free_arms,
+    one_run_arms,
+    planned_arms,
+)
 
 
 @pytest.fixture(scope="module")
@@ -87,16 +97,23 @@ def known(trainings, settings, text, found):
 
 
 def known_runs(settings):
-    arms = final_arms(0.02, 0.2, 0.3, 12)
+    bounds, scores = (0.02, 0.2), (3.0, 2.5, 2.6, 2.7, np.nan)
+    one = one_run_arms(bounds, settings)
+    free = free_arms({FREE_SWEPT: 0.2, FREE_TUNED: 0.3}, settings)
     for length in settings.lengths:
-        for peak, bits in zip(settings.grid, (3.0, 2.5, np.nan), strict=True):
-            run = {"stage": "grid", "length": length, "arm": f"{peak:g}", "seed": 0}
-            yield run | {"role": "baseline", "bits": bits, "losses": [5.0]}
-        for number, (name, arm) in enumerate(arms.items()):
-            for seed in range(settings.seeds):
-                run = {"stage": "final", "length": length, "arm": name, "seed": seed}
-                bits = 2.0 + 0.1 * number + 0.01 * seed * (1 + number)
-                yield run | {"role": arm.role, "bits": bits, "losses": [5.0, bits]}
+        for stage in ("grid", "free grid"):
+            for peak, bits in zip(settings.grid, scores, strict=True):
+                run = {"stage": stage, "length": length, "arm": f"{peak:g}", "seed": 0}
+                yield run | {"role": "baseline", "bits": bits, "losses": [5.0]}
+        number = 0
+        planned = planned_arms(bounds, 0.3, length, settings)
+        for stage, arms in {"final": planned, "one run": one, "free": free}.items():
+            for name, arm in arms.items():
+                for seed in range(settings.seeds):
+                    run = {"stage": stage, "length": length, "arm": name, "seed": seed}
+                    bits = 2.0 + 0.01 * number + 0.01 * seed * (1 + number)
+                    yield run | {"role": arm.role, "bits": bits, "losses": [5.0, bits]}
+                number += 1
 
 
 @pytest.fixture
@@ -109,24 +126,28 @@ def test_the_summary_compares_by_seed_with_the_tuned_cosine(without_training, tm
     code, results = run(tmp_path, "--short")
     assert code == 0
     rows = {(row["length"], row["arm"]): row for row in report.summary(results)}
-    assert len(rows) == 2 * 5
+    assert len(rows) == 2 * 9
     tuned, cosine = rows[12, BASELINE], rows[12, "warm-up cosine"]
     assert tuned["less_baseline"] == (0, 0, 0)
-    np.testing.assert_allclose(cosine["bits"], [2.1, 2.12])
-    # differences of 0.1 and 0.11, and Student's t for one degree of freedom
+    np.testing.assert_allclose(cosine["bits"], [2.01, 2.03])
+    # differences of 0.01 and 0.02, and Student's t for one degree of freedom
     gain = cosine["less_baseline"]
-    assert gain.mean == pytest.approx(0.105)
+    assert gain.mean == pytest.approx(0.015)
     assert gain.high - gain.mean == pytest.approx(12.7062047 * 0.005, rel=1e-6)
-    assert (tuned["tuning_steps"], cosine["tuning_steps"]) == (3 * 12, 2 * 700)
-    assert rows[24, BASELINE]["tuning_steps"] == 3 * 24
+    assert (tuned["tuning_steps"], cosine["tuning_steps"]) == (5 * 12, 2 * 700)
+    assert rows[24, BASELINE]["tuning_steps"] == 5 * 24
+    assert rows[12, FREE_TUNED]["tuning_steps"] == 5 * 24
+    # two runs, one run with two cool-downs of a fifth, one run
+    steps = [rows[12, arm]["steps"] for arm in (BASELINE, WSD, CYCLES, FREE_SWEPT)]
+    assert steps == [12 + 24, 19 + 2 + 5, 24, 24]
 
 
 def test_the_tuned_peak_is_the_grid_s_best_that_did_not_diverge(
     without_training, tmp_path
 ):
     _, results = run(tmp_path, "--short")
-    assert results["runs"][2]["bits"] is None
-    assert report.tuned_peak(results["runs"], 12) == 0.003
+    assert results["runs"][4]["bits"] is None
+    assert report.tuned_peak(results["runs"], "grid", 12) == 0.0015
 
 
 def test_the_table_has_a_line_for_each_arm(without_training, tmp_path):
