@@ -40,6 +40,11 @@ def stopped_and_resumed(tmp_path_factory):
     return stopped, run(out, "--short", "--resume"), out
 
 
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory):
+    return run(tmp_path_factory.mktemp("unbroken"), "--short")
+
+
 def run(out, *arguments):
     code = transformer.main([*arguments, "--out", str(out)])
     path = out / "transformer.json"
@@ -47,16 +52,19 @@ def run(out, *arguments):
 
 
 @pytest.mark.slow
-def test_a_short_run_is_stopped_and_gone_on_with(stopped_and_resumed):
+def test_a_short_run_is_stopped_and_gone_on_with(stopped_and_resumed, unbroken):
     (stopped, early), (code, results), out = stopped_and_resumed
     assert (stopped, code) == (130, 0)
     assert "finished" not in early
     assert results["runs"][: len(early["runs"])] == early["runs"]
     assert results["sweeps"] == early["sweeps"]
     assert results["seconds"] > early["seconds"]
-    assert len(results["runs"]) == SHORT.runs
     runs = {(r["stage"], r["length"], r["arm"], r["seed"]) for r in results["runs"]}
-    assert len(runs) == SHORT.runs
+    # two of the lengths are read of each run with the four arms of no length
+    assert len(runs) == len(results["runs"]) == SHORT.runs + 4 * SHORT.seeds
+    assert unbroken[0] == 0
+    for name in ("base_lr", "peak", "runs"):
+        assert results[name] == unbroken[1][name]
     assert {p.name for p in out.iterdir()} == {
         "transformer.json",
         "README.md",
@@ -164,11 +172,12 @@ def test_the_table_has_a_line_for_each_arm(without_training, tmp_path):
         "AdamW with",
         *["12 steps", "less cosine", "24 steps"],
         head[2],
-        "tuning",
+        *["steps", "tuning"],
     ]
     assert lines[0][:3] == [BASELINE, "2.005 ± 0.007", ""]
-    assert lines[1][:3] == ["warm-up cosine", "2.110 ± 0.014", "+0.105 ± 0.064"]
-    assert [line[-1] for line in lines] == ["36 to 72", *["1,400"] * 4]
+    assert lines[1][:3] == ["warm-up cosine", "2.020 ± 0.014", "+0.015 ± 0.064"]
+    tuning = [line[-1] for line in lines]
+    assert tuning == ["60 to 120", *["1,400"] * 7, "120"]
     assert "n=2 paired seeds" in caption
 
 
@@ -199,6 +208,15 @@ def test_a_run_that_is_not_finished_is_kept(without_training, tmp_path, capsys):
     assert "is of other settings" in capsys.readouterr().err
 
 
-def test_a_finished_run_is_begun_anew(without_training, tmp_path):
+def test_a_finished_run_is_begun_anew(without_training, tmp_path, monkeypatch):
     assert run(tmp_path, "--short")[0] == 0
+    (tmp_path / "checkpoints").mkdir()
+    given = []
+
+    def seen(trainings, settings, text, found):
+        given.append((found, trainings.folder.exists()))
+        yield from known(trainings, settings, text, found)
+
+    monkeypatch.setattr(transformer, "experiment", seen)
     assert run(tmp_path, "--short")[0] == 0
+    assert given == [({}, False)]

@@ -169,11 +169,10 @@ def sweeps(
         sweep = lr_sweep(loss_fn, task.init, None, optimizer=optimizer, key=key)
         found.append(
             {
-                "max_lr": sweep.bounds()[1],
                 "peaks": _digits(sweep.peaks),
                 "losses": _digits(sweep.losses),
+                "start": sweep.start,
                 "steps": sweep.steps,
-                "reservations": sweep.reservations(),
             }
         )
     return found

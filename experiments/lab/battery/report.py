@@ -105,9 +105,8 @@ def answers_of(cell: dict[str, Any]) -> list[tuple[str, float | None, tuple[str,
         together, mean = RangeTest(lrs, losses), RangeTest(lrs, losses.mean(axis=0))
         found.append((f"bounds(), {len(losses)} x {steps}", _max_lr(together), ()))
         found.append((f"bounds(), mean of {len(losses)} x {steps}", _max_lr(mean), ()))
-    for sweep in cell["sweeps"]:
-        notes = tuple(sweep["reservations"])
-        found.append(("lr_sweep", sweep["max_lr"], notes))
+    for sweep in map(as_sweep, cell["sweeps"]):
+        found.append(("lr_sweep", sweep.bounds()[1], sweep.reservations()))
     return found
 
 

@@ -91,18 +91,17 @@ def test_only_one_cycle_moves_b1_against_the_rate(planned, one_run):
             np.testing.assert_array_equal(b1, 0.9)
 
 
-def test_schedule_free_is_optax_s_with_a_warm_up():
+def test_schedule_free_is_optax_s():
     """And it is read at its averaged weights, which are not those that are trained."""
     arm = free_arms({"free": PEAK}, SETTINGS)["free"]
-    theirs = optax.contrib.schedule_free_adamw(PEAK, warmup_steps=2, weight_decay=1e-4)
+    theirs = optax.contrib.schedule_free_adamw(PEAK, weight_decay=1e-4)
     params = ours = jnp.array([1.0, -2.0])
     state, our_state = theirs.init(params), arm.optimizer.init(params)
-    for step in range(5):
+    for _ in range(5):
         updates, state = theirs.update(2 * params, state, params)
         params = optax.apply_updates(params, updates)
-        rate = arm.rate(step)
         updates, our_state = arm.optimizer.update(
-            2 * ours, our_state, ours, learning_rate=rate
+            2 * ours, our_state, ours, learning_rate=PEAK
         )
         ours = optax.apply_updates(ours, updates)
     np.testing.assert_allclose(ours, params, rtol=1e-5)
@@ -110,6 +109,11 @@ def test_schedule_free_is_optax_s_with_a_warm_up():
     expected = optax.contrib.schedule_free_eval_params(state, params)
     np.testing.assert_allclose(read, expected, rtol=1e-5)
     assert jnp.abs(read - ours).min() > 0.01
+
+
+def test_schedule_free_warms_up_as_wsd_does():
+    rate = rates(free_arms({"free": PEAK}, SETTINGS)["free"].rate)
+    np.testing.assert_allclose(rate, [0, PEAK / 2, *[PEAK] * (LENGTH - 1)])
 
 
 def test_the_grid_is_named_by_its_peaks():
