@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from clr_optax import RangeTest
 from lab import tables
 from lab.battery.peers import fastai_valley, lightning, torch_lr_finder
+from lab.saved import sweep_from_json
 from lab.tables import Table
 
 Floats = NDArray[np.float64]
@@ -105,8 +106,8 @@ def answers_of(cell: dict[str, Any]) -> list[tuple[str, float | None, tuple[str,
         together, mean = RangeTest(lrs, losses), RangeTest(lrs, losses.mean(axis=0))
         found.append((f"bounds(), {len(losses)} x {steps}", _max_lr(together), ()))
         found.append((f"bounds(), mean of {len(losses)} x {steps}", _max_lr(mean), ()))
-    for sweep in map(as_sweep, cell["sweeps"]):
-        found.append(("lr_sweep", sweep.bounds()[1], sweep.reservations()))
+    sweeps = map(sweep_from_json, cell["sweeps"])
+    found += [("lr_sweep", s.bounds()[1], s.reservations()) for s in sweeps]
     return found
 
 

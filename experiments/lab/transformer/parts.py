@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from clr_optax import lr_sweep
 from lab.checkpoints import Trainings
+from lab.saved import sweep_from_json, sweep_to_json
 from lab.training import Arm, Runs, State, Stretch, Training, trained
 from lab.transformer.network import Network
 from lab.transformer.protocol import (
@@ -104,22 +105,15 @@ def sweeps(network: Network, text: Text) -> list[dict[str, Any]]:
             optimizer=optax.adamw,
             key=key,
         )
-        found.append(
-            {
-                "peaks": sweep.peaks.tolist(),
-                "losses": sweep.losses.tolist(),
-                "start": sweep.start,
-                "steps": sweep.steps,
-                "bounds": list(sweep.bounds()),
-                "seconds": time.perf_counter() - started,
-            }
-        )
+        seconds = time.perf_counter() - started
+        found.append(sweep_to_json(sweep) | {"seconds": seconds})
     return found
 
 
 def medians(sweeps: list[dict[str, Any]]) -> tuple[float, float]:
     """base_lr and max_lr, each the median over the seeds."""
-    base_lr, max_lr = np.median([sweep["bounds"] for sweep in sweeps], axis=0)
+    bounds = [sweep_from_json(sweep).bounds() for sweep in sweeps]
+    base_lr, max_lr = np.median(bounds, axis=0)
     return float(base_lr), float(max_lr)
 
 

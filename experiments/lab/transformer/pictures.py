@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from lab.saved import DASHES, panels, save_figure
-from lab.transformer.report import as_sweeps, by_arm
+from lab.saved import DASHES, panels, save_figure, sweep_from_json
+from lab.transformer.report import by_arm
 
 
 def draw_all(results: dict[str, Any], out: Path) -> None:
@@ -20,7 +20,7 @@ def draw_sweeps(results: dict[str, Any]) -> Figure:
     """The losses by peak of each seed, with the bounds that were taken."""
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.subplots()
-    for seed, sweep in enumerate(as_sweeps(results)):
+    for seed, sweep in enumerate(map(sweep_from_json, results["sweeps"])):
         known = np.isfinite(sweep.losses)
         axes.plot(sweep.peaks[known], sweep.losses[known], "o-", label=f"seed {seed}")
     axes.axvspan(results["base_lr"], results["peak"], alpha=0.2, lw=0, label="bounds")

@@ -113,9 +113,11 @@ def averaged(state: State) -> Any:
     return optax.contrib.schedule_free_eval_params(state.opt_state, state.params)
 
 
-def adamw(role: Role, rate: optax.Schedule, b1: optax.Schedule = USUAL_B1) -> Arm:
+def adamw(
+    role: Role, about: str, rate: optax.Schedule, b1: optax.Schedule = USUAL_B1
+) -> Arm:
     """AdamW with its rate and b1 by step."""
-    return Arm("AdamW", role, rate, ADAMW, {"learning_rate": rate, "b1": b1})
+    return Arm(about, role, rate, ADAMW, {"learning_rate": rate, "b1": b1})
 
 
 def planned_arms(
@@ -123,26 +125,28 @@ def planned_arms(
 ) -> dict[str, Arm]:
     """The arms that know their length; the bounds are the sweep's, tuned the grid's."""
     base_lr, peak = bounds
+    about = f"{base_lr:.4g} to {peak:.4g}, {length} steps"
     half, sixth = length // 2, length // 6
     three = clr_schedule(base_lr, peak, sixth, mode="triangular2")
     one, b1 = clr_schedule(base_lr, peak, half), momentum_schedule(0.85, 0.95, half)
     down = optax.linear_schedule(peak, 0.0, round(COOL_DOWN * length))
     hold = optax.join_schedules([warm_up(peak, settings), down], [cooling(length)])
     return {
-        BASELINE: adamw("baseline", warmup_cosine(tuned, length)),
-        "warm-up cosine": adamw("peer", warmup_cosine(peak, length)),
-        WSD: adamw("peer", hold),
-        "CLR one cycle, b1 too": adamw("cyclical", one, b1),
-        "CLR triangular2": adamw("cyclical", three),
+        BASELINE: cosine_arm(tuned, length),
+        "warm-up cosine": adamw("peer", about, warmup_cosine(peak, length)),
+        WSD: adamw("peer", about, hold),
+        "CLR one cycle, b1 too": adamw("cyclical", about, one, b1),
+        "CLR triangular2": adamw("cyclical", about, three),
     }
 
 
 def one_run_arms(bounds: tuple[float, float], settings: Settings) -> dict[str, Arm]:
     """The arms that are read at each length, with AdamW."""
+    about = f"{bounds[0]:.4g} to {bounds[1]:.4g}"
     cycles = clr_schedule(*bounds, settings.lengths[0] // 2)
     return {
-        "fixed": adamw("fixed", optax.constant_schedule(bounds[1])),
-        CYCLES: adamw("cyclical", cycles),
+        "fixed": adamw("fixed", about, optax.constant_schedule(bounds[1])),
+        CYCLES: adamw("cyclical", about, cycles),
     }
 
 
@@ -150,14 +154,22 @@ def free_arms(peaks: Mapping[str, float], settings: Settings) -> dict[str, Arm]:
     """Schedule-Free AdamW with each peak."""
     rates = {name: warm_up(peak, settings) for name, peak in peaks.items()}
     return {
-        name: Arm("Schedule-Free", "peer", r, SCHEDULE_FREE, {"learning_rate": r})
+        name: Arm(
+            f"peak {peaks[name]:.4g}", "peer", r, SCHEDULE_FREE, {"learning_rate": r}
+        )
         for name, r in rates.items()
     }
 
 
 def grid_arms(grid: Iterable[float], length: int) -> dict[str, Arm]:
     """Warm-up and cosine with each peak of the grid."""
-    return {f"{p:g}": adamw("baseline", warmup_cosine(p, length)) for p in grid}
+    return {f"{peak:g}": cosine_arm(peak, length) for peak in grid}
+
+
+def cosine_arm(peak: float, length: int) -> Arm:
+    """Warm-up and cosine with a peak of the grid."""
+    about = f"peak {peak:.4g}, {length} steps"
+    return adamw("baseline", about, warmup_cosine(peak, length))
 
 
 def warm_up(peak: float, settings: Settings) -> optax.Schedule:

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from clr_optax import Sweep
 from lab import tables
+from lab.saved import sweep_from_json
 from lab.tables import (
     Table,
     mean_and_reach,
@@ -16,19 +16,6 @@ from lab.tables import (
 from lab.transformer.protocol import BASELINE, FREE_TUNED, HOPES, WSD, cooling
 
 Rows = list[dict[str, Any]]
-
-
-def as_sweeps(results: dict[str, Any]) -> list[Sweep]:
-    """The sweeps of all seeds, from their lists."""
-    return [
-        Sweep(
-            np.array(sweep["peaks"]),
-            np.array([np.inf if x is None else x for x in sweep["losses"]]),
-            sweep["start"],
-            sweep["steps"],
-        )
-        for sweep in results["sweeps"]
-    ]
 
 
 def tuned_peak(rows: Rows, grid: str, length: int) -> float:
@@ -142,7 +129,9 @@ def choices(results: dict[str, Any]) -> str:
     runs = results["runs"]
     tuned = [f"{tuned_peak(runs, 'grid', n):g} ({n:,} steps)" for n in lengths]
     free = tuned_peak(runs, "free grid", lengths[-1])
-    found = [f"{sweep.bounds()[1]:.2g}" for sweep in as_sweeps(results)]
+    found = [
+        f"{sweep.bounds()[1]:.2g}" for sweep in map(sweep_from_json, results["sweeps"])
+    ]
     return (
         f"lr_sweep: base_lr {results['base_lr']:.3g}, max_lr {results['peak']:.3g}, "
         f"the medians of its bounds ({', '.join(found)}); peaks of the grid: "
