@@ -307,15 +307,15 @@ def hopes(scored: Scored) -> list[str]:
     steps = max(s["steps"] for a in swept for s in a.cell["sweeps"])
     reached = "reached" if steps <= 1500 else "NOT reached"
     lines.append(f"lr_sweep: {steps} steps at most (1500 allowed): {reached}")
-    told, silent = warned(scored, "reporting")
-    if not np.isnan(told):
-        lines.append(_hope("failures without a reservation", 1 - told, 0.5))
-    lines.append(_hope("reservations for nothing", silent, 0.1))
+    told, rest = warned(scored, "reporting")
+    silent = [not note for note in told]
+    lines.append(_hope("failures without a reservation", _share(silent), 0.5))
+    lines.append(_hope("reservations for nothing", _share(rest), 0.1))
     return lines
 
 
-def warned(scored: Scored, half: str) -> tuple[float, float]:
-    """The shares of failures, and of the others, that carry a reservation on max_lr."""
+def warned(scored: Scored, half: str) -> tuple[list[bool], list[bool]]:
+    """Whether each failure, and each other test, carries a reservation on max_lr."""
     told: list[bool] = []
     rest: list[bool] = []
     for words in scored:
@@ -326,7 +326,12 @@ def warned(scored: Scored, half: str) -> tuple[float, float]:
                         note.startswith("max_lr") for note in answer.reservations
                     )
                     (told if answer.regret > BAD else rest).append(notes)
-    return float(np.mean(told)) if told else np.nan, float(np.mean(rest))
+    return told, rest
+
+
+def _share(values: list[bool]) -> float | None:
+    """How many are true, None of none."""
+    return float(np.mean(values)) if values else None
 
 
 def _hope(words: str, value: float | None, most: float) -> str:
