@@ -55,6 +55,7 @@ grown = clr_schedule(0.001, 0.01, 2000, cycle_mult=np.int64(2))
 named = clr_schedule(0.0, 1.0, 4, scale_fn="operator:neg", scale_mode="cycle")
 now: jax.Array = schedule(7)
 again = clr_schedule(**schedule.config())
+ends: NDArray[np.int64] = schedule.cycle_ends(np.int64(10_000))
 
 
 def rates_of(schedule: CyclicalSchedule, counts: list[int]) -> list[float]:
