@@ -19,4 +19,6 @@ from clr_core._clr import clr as clr
 from clr_core._suggest import suggest_bounds as suggest_bounds
 from clr_core._suggest import suggest_lr as suggest_lr
 
+__all__ = ["clr", "suggest_bounds", "suggest_lr"]
+
 __version__ = "0.3.0"

@@ -29,3 +29,13 @@ from clr_optax._range.sweep import lr_sweep as lr_sweep
 from clr_optax._schedule import clr_schedule as clr_schedule
 from clr_optax._schedule import momentum_schedule as momentum_schedule
 from clr_optax._value import CyclicalSchedule as CyclicalSchedule
+
+__all__ = [
+    "CyclicalSchedule",
+    "RangeTest",
+    "Sweep",
+    "clr_schedule",
+    "lr_range_test",
+    "lr_sweep",
+    "momentum_schedule",
+]
