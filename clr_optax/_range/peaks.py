@@ -1,6 +1,7 @@
 """The losses by peak that a sweep has measured, which read and draw themselves."""
 
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,7 +15,8 @@ RATIO = 10  # of max_lr to base_lr
 BELOW = 2  # how far max_lr is below the best peak: a longer cycle wants a lower one
 
 
-class Sweep(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Sweep:
     """The losses after short cycles by their peak: what ``lr_sweep`` returns.
 
     Attributes:
