@@ -34,7 +34,7 @@ def clr(
     >>> float(clr(1000, base_lr=0.25, max_lr=0.75, step_size=2000))
     0.5
 
-    In full::
+    The rate in full is
 
         total = step_size + step_size_down
         r     = step mod total
@@ -56,9 +56,9 @@ def clr(
     compile again. The numbers are not checked: ``clr_optax.clr_schedule`` does that.
 
     Args:
-        step: the number of updates done before this one, from 0 to 2**31 - 1 (to
-            2**63 - 1 under x64), any shape. Before step 0 the rate is that of step 0;
-            infinity and NaN give NaN.
+        step: the number of updates done before this one, from 0 to ``2**31 - 1`` (to
+            ``2**63 - 1`` under x64), any shape. Before step 0 the rate is that of step
+            0; infinity and NaN give NaN.
         base_lr: the rate at the ends of a cycle.
         max_lr: the rate at the middle of a cycle, before scaling. If it is below
             ``base_lr``, the cycle is a dip.
@@ -66,8 +66,8 @@ def clr(
             papers advise 2 to 10 epochs' worth.
         step_size_down: the number of steps in the falling half; default ``step_size``.
         cycle_mult: how many times as long each cycle is as the one before, both halves
-            alike: a whole number from 1, the default, to 2**31 - 1. It is no array and
-            no tracer, as code is compiled for its value.
+            alike: a whole number from 1, the default, to ``2**31 - 1``. It is no array
+            and no tracer, as code is compiled for its value.
         mode: how the amplitude changes. ``"triangular"``, the default, keeps it,
             ``"triangular2"`` halves it after every cycle, ``"exp_range"`` multiplies it
             by ``gamma`` at every step.
@@ -89,7 +89,7 @@ def clr(
         ValueError: one of them is unknown, ``cycle_mult`` is out of its range, or with
             ``"exp_range"`` a Python number given as ``gamma`` is not above 0.
         OverflowError: a step or step size whose value is known is an integer past
-            2**31 - 1, and x64 is off.
+            ``2**31 - 1``, and x64 is off.
 
     Examples:
         Half a cycle is 4 steps here, so that a whole one is 8:

@@ -52,10 +52,10 @@ def clr_schedule(
         max_lr: the rate at the middle of a cycle, ``base_lr`` or more. For a value that
             starts high and dips, see ``momentum_schedule``.
         step_size: the number of updates in HALF a cycle, the rising half: a whole
-            number from 1 to 2**31 - 1. The papers advise 2 to 10 epochs' worth.
+            number from 1 to ``2**31 - 1``. The papers advise 2 to 10 epochs' worth.
         step_size_down: those in the falling half; default ``step_size``.
         cycle_mult: how many times as long each cycle is as the one before, both halves
-            alike: a whole number from 1, the default, to 2**31 - 1.
+            alike: a whole number from 1, the default, to ``2**31 - 1``.
         mode: how the amplitude changes. ``"triangular"``, the default, keeps it,
             ``"triangular2"`` halves it after every cycle, ``"exp_range"`` multiplies it
             by ``gamma`` at every update.

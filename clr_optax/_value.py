@@ -98,7 +98,7 @@ class CyclicalSchedule:
         cycle ends there.
 
         Args:
-            num_steps: how many updates are done in all, 0 to 2**31 - 1.
+            num_steps: how many updates are done in all, 0 to ``2**31 - 1``.
 
         Raises:
             TypeError: ``num_steps`` is no whole number, or a step size is an array.
@@ -126,9 +126,9 @@ class CyclicalSchedule:
         returned; the legend above tells them apart by their ``repr``.
 
         Args:
-            num_steps: how many updates to show, 1 to 2**31 - 1. Of many more than fit
-                the picture some are drawn; where there are more than 60 ends, none is
-                marked.
+            num_steps: how many updates to show, 1 to ``2**31 - 1``. Of many more than
+                fit the picture some are drawn; where there are more than 60 ends, none
+                is marked.
             ax: axes of matplotlib to draw on, or None for a new figure.
 
         Raises:
