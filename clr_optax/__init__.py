@@ -1,14 +1,14 @@
 """Cyclical learning rates for Optax: schedules and the learning-rate range test.
 
-| name                  | what it is                                              |
-|-----------------------|---------------------------------------------------------|
-| ``clr_schedule``      | a rate that cycles, in place of an optimizer's number   |
-| ``momentum_schedule`` | a momentum that falls while the rate rises              |
-| ``lr_range_test``     | the losses of a short training whose rate rises         |
-| ``RangeTest``         | what it returns: the curve, which reads and draws itself|
-| ``lr_sweep``          | the losses after short cycles at a few peaks            |
-| ``Sweep``             | what it returns: the losses by peak, with the bounds    |
-| ``CyclicalSchedule``  | what the schedules are: their ends, picture and config  |
+| name                  | what it is                                               |
+|-----------------------|----------------------------------------------------------|
+| ``clr_schedule``      | a rate that cycles, in place of an optimizer's number    |
+| ``momentum_schedule`` | a momentum that falls while the rate rises               |
+| ``lr_range_test``     | the losses of a short training whose rate rises          |
+| ``RangeTest``         | what it returns: the curve, which reads and draws itself |
+| ``lr_sweep``          | the losses after short cycles at a few peaks             |
+| ``Sweep``             | what it returns: the losses by peak, with the bounds     |
+| ``CyclicalSchedule``  | what both schedules are                                  |
 
 The rate rises for 2,000 updates, falls for as many, and begins again:
 

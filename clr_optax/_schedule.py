@@ -46,6 +46,8 @@ def clr_schedule(
     * ``schedule.config()`` is that call's arguments as a dictionary of JSON types:
       what to store as JSON or YAML, or to write in a config of Hydra.
     * It can be pickled if its ``scale_fn`` can; cloudpickle and dill store any.
+    * ``schedule.plot(num_steps)`` draws it, ``schedule.cycle_ends(num_steps)`` tells
+      where to save, to stop, or to take a snapshot.
 
     Args:
         base_lr: the rate at the ends of a cycle, 0 or more.
