@@ -1,6 +1,7 @@
 """The losses by peak that a sweep has measured, which read and draw themselves."""
 
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,7 +16,8 @@ BELOW = 2  # how far max_lr is below the best peaks: longer cycles want lower on
 GOOD = 0.02  # of the fall: losses that are as good as the least
 
 
-class Sweep(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Sweep:
     """The losses after short cycles by their peak: what ``lr_sweep`` returns.
 
     Attributes:

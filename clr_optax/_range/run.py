@@ -68,7 +68,7 @@ def lr_range_test(
     RangeTest(96 losses, rates 0.0001 to 10; bounds 0.00599 to 0.0599)
     >>> schedule = clr_schedule(*test.bounds(), step_size=2000)
 
-    The rates, for i from 0 to num_steps - 1::
+    The rates, for i from 0 to num_steps - 1:
 
         min_lr * (max_lr / min_lr) ** (i / (num_steps - 1))   "exponential"
         min_lr + (max_lr - min_lr) * i / (num_steps - 1)      "linear"

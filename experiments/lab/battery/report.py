@@ -201,7 +201,6 @@ SHOWN = {
     "bounds(), 100 steps": "`bounds()`, 100 steps",
     "bounds(), 1000 steps": "`bounds()`, 1,000 steps",
     "lr_sweep": "`lr_sweep`",
-    "limit, 100": "0.2.0, 100 steps",
     "fastai valley, 100": "fastai's valley",
     "torch-lr-finder, 100": "torch-lr-finder",
 }
