@@ -12,6 +12,7 @@ SMALLEST = 1e-30  # rate
 TINY = 1e-30  # divisor
 RISES = 6  # times a rise, the fall that noise which repeats does not give
 AGAIN = 0.15  # of the losses, where noise repeats
+PERIODS = 1000  # the most steps after which it is sought
 
 
 class CleanCurve(NamedTuple):
@@ -162,7 +163,7 @@ def _noise(
 
 
 def _repeats(raw: jax.Array, noise: jax.Array) -> jax.Array:
-    """Returns whether losses come again after any number of steps, two or more.
+    """Returns whether losses come again after two steps or more, up to 1,000.
 
     Some do by chance, within a tenth of the noise: one in eighteen of those that do not
     depend on another, fewer of those that drift.
@@ -175,7 +176,7 @@ def _repeats(raw: jax.Array, noise: jax.Array) -> jax.Array:
         places = jnp.isfinite(raw - later).sum().astype(raw.dtype)
         return None, (alike >= 10) & (alike.astype(raw.dtype) >= AGAIN * places)
 
-    _, found = jax.lax.scan(again, None, index[2 : raw.size // 2])
+    _, found = jax.lax.scan(again, None, index[2 : min(raw.size // 2, PERIODS + 1)])
     return jnp.any(found)
 
 

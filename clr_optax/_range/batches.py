@@ -120,7 +120,9 @@ def _check_stacked(function: str, batches: PyTree, wanted: int) -> None:
     if len(numbers) != 1 or numbers & {(), (0,)}:
         raise ValueError(
             f"{function} needs batches with one leading axis, over one or more "
-            f"batches, got shapes {shapes}."
+            f"batches, got shapes {shapes}, give one batch, such as a graph, as "
+            "jax.tree.map(lambda a: a[None], batch), or let loss_fn close over it and "
+            "pass batches=None."
         )
     number = shapes[0][0]
     # rows of indices, integers in a single array, are batches though they have two axes

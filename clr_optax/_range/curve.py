@@ -12,6 +12,7 @@ from clr_optax._core import Rule, check_word
 from clr_optax._range.plot import draw
 from clr_optax._range.readings import (
     ReadCurve,
+    Several,
     bounds,
     rate,
     read_curves,
@@ -40,6 +41,8 @@ class RangeTest:
         aux: the loss's auxiliary output of each step, stacked, or None; with
             accumulate=k a second axis counts the k batches of a step. After the stop
             NaN, and zero where a dtype has no NaN.
+        raised: what loss_fn raised where the test stopped, with ``lr`` and ``text``, a
+            tuple of those of several curves, or None.
 
     It is a pytree. Under ``vmap`` it holds several curves, with leading axes.
 
@@ -69,6 +72,7 @@ class RangeTest:
     smoothed: Any = None
     num_finite: Any = None
     aux: PyTree = None
+    raised: Several = None
 
     def bounds(self) -> tuple[float, float]:
         """Returns (base_lr, max_lr), as ``clr_core.suggest_bounds`` reads them.
@@ -83,7 +87,7 @@ class RangeTest:
                 cannot be read.
         """
         name = "RangeTest.bounds"
-        return bounds(name, read_curves(name, self.lrs, self.losses))
+        return bounds(name, read_curves(name, self.lrs, self.losses, self.raised))
 
     def suggest(self, rule: Rule = "valley") -> float:
         """Returns the rate that a rule of ``clr_core.suggest_lr`` reads.
@@ -97,19 +101,20 @@ class RangeTest:
         """
         name = "RangeTest.suggest"
         check_word(name, "rule", rule, Rule)
-        return rate(name, read_curves(name, self.lrs, self.losses), rule)
+        return rate(name, read_curves(name, self.lrs, self.losses, self.raised), rule)
 
     def reservations(self) -> tuple[str, ...]:
         """Returns what speaks against trusting the bounds, a few words each.
 
         What begins with max_lr says that it may be another; the rest is on the test.
-        Of several curves it says how many each of them holds for.
+        Of several curves it says how many each of them holds for, and the lowest rate
+        at which one raised.
 
         Raises:
             TypeError: as ``bounds``.
         """
         name = "RangeTest.reservations"
-        return reservations(read_curves(name, self.lrs, self.losses))
+        return reservations(read_curves(name, self.lrs, self.losses, self.raised))
 
     def plot(
         self, ax: "Axes | None" = None, *, labels: Sequence[str] | None = None
@@ -132,13 +137,13 @@ class RangeTest:
             ValueError: there are not as many labels as curves; curves of different
                 rates have none.
         """
-        curves = read_curves("RangeTest.plot", self.lrs, self.losses)
+        curves = read_curves("RangeTest.plot", self.lrs, self.losses, self.raised)
         return draw(curves, ax, labels)
 
     def __repr__(self) -> str:
         """Returns a line on what was measured and what is read, for people."""
         try:
-            curves = read_curves("repr", self.lrs, self.losses)
+            curves = read_curves("repr", self.lrs, self.losses, self.raised)
         except (TypeError, ValueError, RuntimeError):
             fields = (f"{name}={value!r}" for name, value in vars(self).items())
             return f"RangeTest({', '.join(fields)})"

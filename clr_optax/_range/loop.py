@@ -3,8 +3,10 @@
 import dataclasses
 import functools
 import itertools
+import re
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,14 +16,45 @@ from clr_optax._types import Batch, PyTree
 
 MOST_AHEAD = 8
 MOST_BYTES = 2**25
+_INTERRUPT = re.compile(r"^(KeyboardInterrupt|SystemExit)\b", re.MULTILINE)
 
 Step = Callable[[jax.Array, PyTree, PyTree, Batch], tuple[PyTree, PyTree, jax.Array]]
 Arrays = list[jax.Array]
 Devices = Mesh | AbstractMesh | None
 Shardings = tuple[NamedSharding | None, ...]
 Program = Callable[
-    [jax.Array, Arrays, Arrays, Arrays], tuple[jax.Array, Arrays, Arrays, jax.Array]
+    [jax.Array, Arrays, Arrays], tuple[jax.Array, Arrays, Arrays, jax.Array]
 ]
+
+
+class Failure(NamedTuple):
+    """What a step raised while it ran, and which one."""
+
+    step: int
+    error: Exception
+
+
+def failure_of(step: int, error: Exception) -> Failure:
+    """Returns a failure, or raises the error of a callback that was interrupted."""
+    if _INTERRUPT.search(str(error)):
+        raise error
+    return Failure(step, error)
+
+
+class Run(NamedTuple):
+    """What came of a run.
+
+    Attributes:
+        carry: the last one; lost, and None, where a step raised.
+        results: what the steps gave, stacked.
+        stopped: whether a step said stop, or None inside a caller's own program.
+        failure: what ended the run if it had not stopped before.
+    """
+
+    carry: PyTree
+    results: PyTree
+    stopped: bool | None
+    failure: Failure | None
 
 
 def iterate(
@@ -30,7 +63,7 @@ def iterate(
     starts: Sequence[tuple[PyTree, PyTree]],
     batches: Iterator[Batch] | PyTree,
     length: int,
-) -> list[tuple[PyTree, PyTree]]:
+) -> list[Run]:
     """Returns the last carry and the stacked results of each run of a step.
 
         for i, batch in enumerate(batches):          # an iterator, length times
@@ -52,6 +85,9 @@ def iterate(
 
     Several runs see the same batches, each read once. On a CPU they take turns. On
     other devices, which a single run may not fill, one program makes a step of all.
+
+    What a step raises while it runs ends its run, or all that one program makes, and
+    is returned. What is raised while a step is traced, or by the iterator, is raised.
 
     Args:
         function: the public function, for what is refused.
@@ -78,18 +114,18 @@ def iterate(
         going = [run for run in going if not run.dispatch()]
         if not going:
             break
-    return [run.carry_and_results() for run in runs]
+    return [run.end() for run in runs]
 
 
 def _scanned(
     step: Step, carry: PyTree, given: PyTree, batches: PyTree, length: int
-) -> tuple[PyTree, PyTree]:
+) -> Run:
     """Returns a run's carry and results, as a part of a caller's own program."""
     numbers = jnp.arange(length, dtype=jnp.int32)
     last, results = jax.lax.scan(
         lambda carry, i: step(i, carry, given, batches)[:2], carry, numbers
     )
-    return last, results
+    return Run(last, results, None, None)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,16 +149,14 @@ def _at_once(
     starts: Sequence[tuple[PyTree, PyTree]],
     batches: Iterator[Batch] | PyTree,
     length: int,
-) -> list[tuple[PyTree, PyTree]]:
+) -> list[Run]:
     """Returns what iterate returns, of all runs in one program."""
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *starts)
-    [(carries, results)] = iterate(
-        function, _Together(step), [stacked], batches, length
-    )
+    [all_runs] = iterate(function, _Together(step), [stacked], batches, length)
     return [
-        (
-            jax.tree.map(lambda leaf: leaf[k], carries),  # noqa: B023
-            jax.tree.map(lambda leaf: leaf[:, k], results),  # noqa: B023
+        all_runs._replace(
+            carry=jax.tree.map(lambda leaf: leaf[k], all_runs.carry),  # noqa: B023
+            results=jax.tree.map(lambda leaf: leaf[:, k], all_runs.results),  # noqa: B023
         )
         for k in range(len(starts))
     ]
@@ -142,8 +176,10 @@ class Steps:
         self._programs: dict[Any, tuple[Program, int]] = {}
         self._shapes: PyTree = None
         self._results: Arrays = []
-        self._made = 0
-        self._stop: jax.Array | None = None
+        self._made = self._kept = 0
+        self._ahead: deque[tuple[Arrays, jax.Array]] = deque()
+        self._stopped = False
+        self._failure: Failure | None = None
 
     def prepare(self, batch: Batch, stream: bool) -> bool:
         """Compiles the step for a batch; returns whether it can be dispatched.
@@ -191,27 +227,67 @@ class Steps:
             )
 
     def dispatch(self) -> bool:
-        """Dispatches the step; returns whether an earlier one is seen to have stopped.
+        """Dispatches the step; returns whether the run is seen to have ended.
 
-        After every few steps the one that is as many back is asked for: the device has
+        After every few steps those that are as many back are waited for: the device has
         work meanwhile, and the batches that it has not seen yet hold 32 MB at most.
         """
-        self._i, self._carry, self._results, stop = self._program(
-            self._i, self._carry, self._results, self._rest
-        )
+        try:
+            self._i, self._carry, y, stop = self._program(
+                self._i, self._carry, self._rest
+            )
+        except Exception as error:
+            self._keep(0)
+            self._fail(error)
+            return True
+        self._ahead.append((y, stop))
         self._made += 1
-        if self._made % self._few:
-            return False
-        earlier, self._stop = self._stop, stop
-        return earlier is not None and bool(earlier)
+        return not self._made % self._few and self._keep(self._few)
 
-    def carry_and_results(self) -> tuple[PyTree, PyTree]:
-        """Returns the last carry and the stacked results, None without any batch."""
-        results = jax.tree.structure(self._shapes)
-        return (
-            jax.tree.unflatten(self._tree, self._carry),
-            jax.tree.unflatten(results, self._results),
-        )
+    def _keep(self, ahead: int) -> bool:
+        """Keeps the results of all but the last steps; returns whether the run ended.
+
+        Those of a step that raised are lost, with all that was donated to it, so it is
+        waited for before they are written.
+        """
+        done: list[tuple[Arrays, jax.Array]] = []
+        error = None
+        while len(self._ahead) > ahead and error is None:
+            made = self._ahead.popleft()
+            error = _raised_in(made[1])
+            done += [made] if error is None else []
+        if done:
+            ys = [y for y, _ in done]
+            self._results = _written(self._results, ys, self._kept)
+            self._kept += len(ys)
+            self._stopped = bool(done[-1][1])
+        if error is not None:
+            self._fail(error)
+        return self._stopped or self._failure is not None
+
+    def _fail(self, error: Exception) -> None:
+        """Ends the run, unless it has, by an error of the first step not kept."""
+        failure = failure_of(self._kept, error)
+        self._ahead.clear()
+        self._carry = []
+        if not self._stopped and self._failure is None:
+            self._failure = failure
+
+    def end(self) -> Run:
+        """Returns what came of the run, once all of its steps are done."""
+        self._keep(0)
+        carry = jax.tree.unflatten(self._tree, self._carry) if self._carry else None
+        results = jax.tree.unflatten(jax.tree.structure(self._shapes), self._results)
+        return Run(carry, results, self._stopped, self._failure)
+
+
+def _raised_in(stop: jax.Array) -> Exception | None:
+    """Waits for a step; returns what it raised, None if nothing."""
+    try:
+        stop.block_until_ready()
+    except Exception as error:
+        return error
+    return None
 
 
 def _traced(step: Step, *arguments: PyTree) -> Any:
@@ -240,15 +316,22 @@ def _program(step: Step, jaxpr: Any, shardings: Shardings) -> Program:
     size = len(shardings)
 
     def program(
-        consts: Arrays, i: jax.Array, carry: Arrays, results: Arrays, rest: Arrays
+        consts: Arrays, i: jax.Array, carry: Arrays, rest: Arrays
     ) -> tuple[jax.Array, Arrays, Arrays, jax.Array]:
         *out, stop = jax.core.eval_jaxpr(jaxpr.jaxpr, consts, i, *carry, *rest)
-        write = jax.lax.dynamic_update_index_in_dim
-        results = [write(a, y, i, 0) for a, y in zip(results, out[size:], strict=True)]
-        return i + 1, _keep_shardings(out[:size], shardings), results, stop
+        return i + 1, _keep_shardings(out[:size], shardings), out[size:], stop
 
-    compiled = jax.jit(program, donate_argnums=(1, 2, 3))
+    compiled = jax.jit(program, donate_argnums=(1, 2))
     return functools.partial(compiled, jaxpr.consts)
+
+
+@functools.partial(jax.jit, donate_argnums=0)
+def _written(results: Arrays, ys: list[Arrays], first: int) -> Arrays:
+    """Returns the results with those of some steps, from the first on."""
+    write = jax.lax.dynamic_update_index_in_dim
+    for i, y in enumerate(ys):
+        results = [write(a, b, first + i, 0) for a, b in zip(results, y, strict=True)]
+    return results
 
 
 def mesh_of(tree: PyTree) -> Devices:

@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+from jax.tree_util import keystr, tree_leaves_with_path
 
 from clr_optax._types import PyTree
 
@@ -36,13 +37,13 @@ def same_state(function: str, new: PyTree, old: PyTree) -> PyTree:
     """Returns the new state as arrays, of the structure, shapes and dtypes before."""
     is_as: PyTree = jax.tree.structure(new)
     was_as: PyTree = jax.tree.structure(old)
+    before = jax.tree_util.tree_leaves_with_path(old)
     if is_as != was_as:
         raise TypeError(
             f"{function} needs loss_fn to return the state with the structure that it "
-            f"was given, got {is_as}, not {was_as}."
+            f"was given, got {_difference(new, old) or f'{is_as}, not {was_as}'}."
         )
     leaves = []
-    before = jax.tree_util.tree_leaves_with_path(old)
     for (path, was), leaf in zip(before, jax.tree.leaves(new), strict=True):
         array = jnp.asarray(leaf)
         if (array.shape, array.dtype) != (was.shape, was.dtype):
@@ -53,6 +54,31 @@ def same_state(function: str, new: PyTree, old: PyTree) -> PyTree:
             )
         leaves.append(jnp.asarray(array, was.dtype))
     return jax.tree.unflatten(was_as, leaves)
+
+
+def _difference(new: PyTree, old: PyTree) -> str:
+    """Returns which leaves a tree has that another has not, and the other way round."""
+    is_at, was_at = (
+        [f"state{keystr(path)}" for path, _ in tree_leaves_with_path(tree)]
+        for tree in (new, old)
+    )
+    came = [path for path in is_at if path not in was_at]
+    went = [path for path in was_at if path not in is_at]
+    parts = [f"{_few(came)} beside it"] if came else []
+    parts += [f"it without {_few(went)}"] if went else []
+    text = " and ".join(parts)
+    if came and type(old).__module__.startswith("flax.nnx"):
+        text += (
+            ", call the model before nnx.split for what a call makes, and take what it "
+            "sows out by nnx.pop(model, nnx.Intermediate) before nnx.state"
+        )
+    return text
+
+
+def _few(paths: list[str]) -> str:
+    """Returns the first three paths, and how many there are beside."""
+    beside = f" and {len(paths) - 3} more" if len(paths) > 3 else ""
+    return ", ".join(paths[:3]) + beside
 
 
 def _pair(function: str, value: PyTree, form: str) -> tuple[PyTree, PyTree]:

@@ -2,6 +2,7 @@
 
 import contextlib
 import inspect
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +16,7 @@ _SEARCHING = (
     optax.ScaleByBacktrackingLinesearchState,
     optax.ScaleByZoomLinesearchState,
 )
+_A_FUNCTION = re.compile("'function'|<function ")  # Python's words for a schedule
 
 
 def transformation(
@@ -105,12 +107,18 @@ def _accepted(
 
 @contextlib.contextmanager
 def _noting(function: str, call: str) -> Iterator[None]:
-    """Adds to what an optimizer raises how it was called."""
+    """Adds to what an optimizer raises how it was called.
+
+    What took the schedule for a number is told of inject_hyperparams.
+    """
     try:
         yield
     except Exception as error:
-        error.add_note(
-            f"{function} called {call}; what takes a number as rate, and no schedule, "
-            "goes through optax.inject_hyperparams"
-        )
+        note = f"{function} called {call}"
+        if _A_FUNCTION.search(str(error)):
+            note += (
+                "; what takes a number as rate, and no schedule, goes through "
+                "optax.inject_hyperparams"
+            )
+        error.add_note(note)
         raise

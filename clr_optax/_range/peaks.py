@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from clr_optax._range.plot import draw_peaks
+from clr_optax._range.raised import Raised
 from clr_optax._range.readings import Numbers
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ class Sweep:
         losses: the loss at the end of each cycle, infinity where it diverged.
         start: the loss before any of them.
         steps: how many steps were made in all, with those of the range test.
+        raised: what loss_fn raised in these cycles, at the lowest rate, or None.
 
     Examples:
         >>> sweep = Sweep(np.array([0.125, 0.25, 0.5]), np.array([2, 1, np.inf]), 3.0)
@@ -38,6 +40,7 @@ class Sweep:
     losses: Numbers
     start: float
     steps: int = 0
+    raised: Raised | None = None
 
     def bounds(self) -> tuple[float, float]:
         """Returns (base_lr, max_lr) for ``clr_schedule``.
@@ -54,7 +57,8 @@ class Sweep:
 
     def reservations(self) -> tuple[str, ...]:
         """Returns what speaks against trusting the bounds, a few words each."""
-        best, found = int(np.argmin(self.losses)), []
+        best = int(np.argmin(self.losses))
+        found = [str(self.raised)] if self.raised else []
         if best == 0:
             found.append("max_lr: the best peak is the lowest that was tried")
         if best == len(self.losses) - 1:

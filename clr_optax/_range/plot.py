@@ -101,8 +101,8 @@ def label_axes(ax: Any, what: str, notes: Sequence[str]) -> None:
 def _draw_one(ax: Any, curves: list[ReadCurve], lines: list[Numbers]) -> None:
     """Draws one curve, or several that are repetitions: their median and a band."""
     lrs, middle, label = curves[0].lrs, lines[0], "smoothed loss"
-    for rates, losses, _ in curves:
-        ax.plot(rates, losses, ".", color=_LINE, alpha=0.4, ms=5, mew=0)
+    for curve in curves:
+        ax.plot(curve.lrs, curve.losses, ".", color=_LINE, alpha=0.4, ms=5, mew=0)
     if len(lines) > 1:
         low, middle, high = _spread(lines)
         ax.fill_between(lrs, low, high, color=_LINE, alpha=0.2, lw=0)
@@ -132,7 +132,7 @@ def _draw_each(
     from matplotlib import colormaps
 
     colors = colormaps["viridis"](np.linspace(0, 0.9, len(curves)))
-    for (lrs, _, _), line, end, label, color in zip(
+    for (lrs, *_), line, end, label, color in zip(
         curves, lines, ends, labels, colors, strict=True
     ):
         known = np.isfinite(end)
@@ -166,10 +166,10 @@ def _is_even(lrs: Numbers) -> bool:
 
 def _limits(curves: list[ReadCurve], ends: list[float]) -> tuple[float, float]:
     """Returns the losses to show: all up to max_lr, and a part of what rises."""
-    every = [losses[np.isfinite(losses)] for _, losses, _ in curves]
+    every = [curve.losses[np.isfinite(curve.losses)] for curve in curves]
     falling = [
         losses[(lrs <= end) & np.isfinite(losses)]
-        for (lrs, losses, _), end in zip(curves, ends, strict=True)
+        for (lrs, losses, *_), end in zip(curves, ends, strict=True)
     ]
     lowest = np.concatenate([*every, [np.inf]]).min()
     if not np.isfinite(lowest):

@@ -9,8 +9,10 @@ from jax.typing import ArrayLike
 from numpy.typing import NDArray
 
 from clr_optax._core import Reading, Rule, reading
+from clr_optax._range.raised import Raised
 
 Numbers = NDArray[np.inexact]
+Several = Raised | tuple[Raised | None, ...] | None
 
 
 class ReadCurve(NamedTuple):
@@ -19,9 +21,12 @@ class ReadCurve(NamedTuple):
     lrs: Numbers
     losses: Numbers
     read: Reading
+    raised: Raised | None
 
 
-def read_curves(function: str, lrs: ArrayLike, losses: ArrayLike) -> list[ReadCurve]:
+def read_curves(
+    function: str, lrs: ArrayLike, losses: ArrayLike, raised: Several = None
+) -> list[ReadCurve]:
     """Returns each curve of arrays that may hold several, read."""
     if any(isinstance(a, jax.core.Tracer) for a in (lrs, losses)):
         raise TypeError(
@@ -36,9 +41,12 @@ def read_curves(function: str, lrs: ArrayLike, losses: ArrayLike) -> list[ReadCu
             f"shape {lrs.shape}, losses of shape {losses.shape}."
         )
     rates = np.broadcast_to(lrs, losses.shape).reshape(-1, losses.shape[-1])
+    each = raised if isinstance(raised, tuple) else [raised] * len(rates)
     return [
-        ReadCurve(*row, jax.device_get(reading(function, *row, least=1)))
-        for row in zip(rates, losses.reshape(rates.shape), strict=True)
+        ReadCurve(*row, jax.device_get(reading(function, *row, least=1)), one)
+        for row, one in zip(
+            zip(rates, losses.reshape(rates.shape), strict=True), each, strict=True
+        )
     ]
 
 
@@ -78,6 +86,9 @@ def reservations(curves: list[ReadCurve]) -> tuple[str, ...]:
     """Returns the reservations, of several curves with how many each holds for."""
     several = len(curves) > 1
     counts: Counter[str] = Counter()
+    raised = [curve.raised for curve in curves if curve.raised]
+    if raised:
+        counts[str(min(raised, key=lambda one: one.lr))] = len(raised)
     for curve in curves:
         if curve.read.sound:
             counts.update(curve.read.reservations())

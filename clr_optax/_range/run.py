@@ -9,6 +9,7 @@ import numpy as np
 import optax
 from jax.typing import ArrayLike
 
+from clr_optax._core import POINTS
 from clr_optax._range.args import (
     MOST_BATCHES,
     Spacing,
@@ -24,11 +25,13 @@ from clr_optax._range.batches import Stream, source
 from clr_optax._range.curve import RangeTest
 from clr_optax._range.loop import (
     Devices,
+    Run,
     iterate,
     made_on_mesh,
     mesh_of,
     on_mesh,
 )
+from clr_optax._range.raised import raised_at
 from clr_optax._range.step import Carry, Given, Point, Training, TrainingStep
 from clr_optax._range.stop import running_means
 from clr_optax._types import Batches, LossFn, Optimizer, PyTree
@@ -125,11 +128,12 @@ def lr_range_test(
     Raises:
         TypeError: an argument of the wrong kind; a loss_fn that does not return what
             it must; an optimizer that accumulates by itself, searches for its rate or
-            does not ask for it;
-            an iterable under ``jit`` or ``vmap``. What loss_fn raises comes through.
+            does not ask for it; an iterable under ``jit`` or ``vmap``.
         ValueError: a rate that is not finite and positive, max_lr not above min_lr by
             num_steps different rates, a number out of range, no params, batches of
             wrong shapes, or fewer batches than the test needs.
+        Exception: what batches or the tracing of loss_fn raise comes through, and what
+            loss_fn raises while it is computed at one of the first ten steps.
 
     Examples:
         Batches from a generator, and a state that counts them:
@@ -188,21 +192,27 @@ def lr_range_test(
 
     runs = iterate(_NAME, step, list(zip(carries, given, strict=True)), batches, length)
     del carries  # they were donated
-    check_enough(_NAME, batches, length, [carry for carry, _ in runs])
+    check_enough(_NAME, batches, length, runs)
+    raised = tuple(raised_at(_NAME, run.failure, lrs, accumulate) for run in runs)
+    least = POINTS * accumulate
+    few = [run.failure for run in runs if run.failure and run.failure.step < least]
+    if len(few) == len(runs):
+        raise few[0].error
 
     with jax.debug_nans(False), jax.debug_infs(False):
-        curves = [_measured(points, accumulate) for _, points in runs]
-        if several:
-            return RangeTest(lrs, *jax.tree.map(lambda *a: jnp.stack(a), *curves))
-        return RangeTest(lrs, *curves[0])
+        curves = [_measured(run.results, accumulate) for run in runs]
+        if not several:
+            return RangeTest(lrs, *curves[0])._replace(raised=raised[0])
+        test = RangeTest(lrs, *jax.tree.map(lambda *a: jnp.stack(a), *curves))
+        return test._replace(raised=raised) if any(raised) else test
 
 
 def check_enough(
-    function: str, batches: Stream | PyTree, length: int, carries: list[Carry]
+    function: str, batches: Stream | PyTree, length: int, runs: list[Run]
 ) -> None:
     """Raises ValueError if an iterable was used up before all runs had an end."""
     short = isinstance(batches, Stream) and batches.taken < length
-    if short and not all(carry.stop.stopped for carry in carries):
+    if short and not all(run.stopped or run.failure for run in runs):
         raise ValueError(
             f"{function} needs {length} batches (num_steps times accumulate), got "
             f"{batches.taken}, only what can start again, as a list, may be shorter."

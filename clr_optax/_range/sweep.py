@@ -1,8 +1,8 @@
 """Short cycles at a few peaks: the best peak is measured, not read from a curve."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,11 +21,12 @@ from clr_optax._range.args import (
 )
 from clr_optax._range.batches import source
 from clr_optax._range.curve import RangeTest
-from clr_optax._range.loop import iterate, on_mesh
+from clr_optax._range.loop import failure_of, iterate, on_mesh
 from clr_optax._range.peaks import RATIO, Sweep
+from clr_optax._range.raised import Raised, raised_at
 from clr_optax._range.readings import Numbers
 from clr_optax._range.run import begun, check_enough, lr_range_test
-from clr_optax._range.step import Carry, Given, Score, TrainingStep
+from clr_optax._range.step import Carry, Given, Score
 from clr_optax._types import Batch, Batches, LossFn, Optimizer, PyTree
 
 _NAME = "lr_sweep"
@@ -91,7 +92,8 @@ def lr_sweep(
     Raises:
         TypeError: as ``lr_range_test``; test is no ``RangeTest``; called under ``jit``
             or ``vmap``, where the losses are not known.
-        ValueError: as ``lr_range_test``; no cycle ends with a finite loss.
+        ValueError: as ``lr_range_test``; no cycle ends with a finite loss, in place of
+            which comes what loss_fn raised, if it did.
 
     Examples:
         From a range test that was made before, scored on a batch that is held out:
@@ -107,8 +109,8 @@ def lr_sweep(
     Notes:
         As many copies of params, state and optimizer's state are in memory as peaks are
         trained at once, up to eight: ``at_once=1`` needs one, and reads the batches
-        once for each peak. A cycle that diverges is a point at infinity, and ends no
-        other.
+        once for each peak. A cycle that diverges, or in which loss_fn raises, is a
+        point at infinity, and ends no other.
 
     References:
         Smith, 2018, https://arxiv.org/abs/1803.09820, on short runs as a measure.
@@ -150,24 +152,38 @@ def lr_sweep(
         peaks, most = test.bounds()[1] * AROUND, MOST
     except ValueError:
         coarse = _coarse(np.asarray(test.lrs))
-        losses, _ = training.cycles(coarse, num_steps // 2)
+        losses = training.cycles(coarse, num_steps // 2).losses
         made += coarse.size * (num_steps // 2)
         peaks, most = coarse[losses.argmin()] * AROUND[1:-1], 3
-    losses, start = training.cycles(peaks, num_steps)
+    losses, start, failures = training.cycles(peaks, num_steps)
     while peaks.size < most:
         step = {0: 1 / FACTOR, peaks.size - 1: FACTOR}.get(int(losses.argmin()))
         if step is None:
             break
         more = np.array([peaks[losses.argmin()] * step])
-        losses = np.append(losses, training.cycles(more, num_steps)[0])
+        found = training.cycles(more, num_steps)
+        losses, failures = np.append(losses, found.losses), failures + found.failures
         order = np.append(peaks, more).argsort()
         peaks, losses = np.append(peaks, more)[order], losses[order]
+    raised, error = min(
+        failures, key=lambda failure: failure[0].lr, default=(None, None)
+    )
+    if error is not None and not np.isfinite(losses).any():
+        raise error
     if not np.isfinite(losses).any():
         raise ValueError(
             f"{_NAME} needs a cycle that ends with a finite loss, got none at peaks "
             f"from {peaks[0]:.3g} to {peaks[-1]:.3g}, test smaller rates."
         )
-    return Sweep(peaks, losses, start, made + peaks.size * num_steps)
+    return Sweep(peaks, losses, start, made + peaks.size * num_steps, raised)
+
+
+class _Ends(NamedTuple):
+    """The loss at the end of each cycle, the first of all, and what was raised."""
+
+    losses: Numbers
+    start: float
+    failures: list[tuple[Raised, Exception]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -198,16 +214,18 @@ class _Training:
             has_aux=self.has_aux,
         )
 
-    def cycles(self, peaks: Numbers, num_steps: int) -> tuple[Numbers, float]:
-        """Returns the loss at the end of a cycle to each peak, and the first at all."""
+    def cycles(self, peaks: Numbers, num_steps: int) -> _Ends:
+        """Returns the loss at the end of a cycle to each peak, or infinity."""
         found = [
             self._round(peaks[first : first + self.at_once], num_steps)
             for first in range(0, peaks.size, self.at_once)
         ]
-        losses = np.concatenate([losses for losses, _ in found])
-        return np.where(np.isfinite(losses), losses, np.inf), found[0][1]
+        losses = np.concatenate([ends.losses for ends in found])
+        losses = np.where(np.isfinite(losses), losses, np.inf)
+        failures = [failure for ends in found for failure in ends.failures]
+        return _Ends(losses, found[0].start, failures)
 
-    def _round(self, peaks: Numbers, num_steps: int) -> tuple[Numbers, float]:
+    def _round(self, peaks: Numbers, num_steps: int) -> _Ends:
         """Returns what cycles does, of peaks that are trained side by side."""
         length = num_steps * self.accumulate
         batches = source(_NAME, self.batches, length)
@@ -228,33 +246,49 @@ class _Training:
             for peak in peaks.tolist()
         ]
         given = [on_mesh(mesh, Given(each, None, self.key)) for each in lrs]
-        first = self._scores(step, carries[:1], given)
+        score = jax.jit(Score(step))
+        if self.held_out is not None:
+            start = self._score(score, carries[0], given[0])
         starts = list(zip(carries, given, strict=True))
         del carries  # they will be donated
         runs = iterate(_NAME, step, starts, batches, length)
-        check_enough(_NAME, batches, length, [carry for carry, _ in runs])
+        check_enough(_NAME, batches, length, runs)
+        failure = runs[0].failure
+        if failure and peaks.size > 1 and all(run.failure is failure for run in runs):
+            # one program made all of them: some may not fail by themselves
+            return dataclasses.replace(self, at_once=1).cycles(peaks, num_steps)
         last = slice(self.accumulate - 1, None, self.accumulate)
         curves = np.array(
-            [np.where(points.reached, points.loss, np.inf)[last] for _, points in runs]
+            [
+                np.where(run.results.reached, run.results.loss, np.inf)[last]
+                for run in runs
+            ]
         )
         if self.held_out is None:
             tenth = num_steps // 10
-            return curves[:, -tenth:].mean(axis=1), float(curves[0, :tenth].mean())
-        ends = self._scores(step, [carry for carry, _ in runs], given)
-        return np.where(np.isfinite(curves[:, -1]), ends, np.inf), float(first[0])
+            start = float(curves[0, :tenth].mean())
+            ends = curves[:, -tenth:].mean(axis=1)
+        else:
+            ends = np.full(peaks.size, np.inf)
+            for k, (run, each) in enumerate(zip(runs, given, strict=True)):
+                if np.isfinite(curves[k, -1]):
+                    try:
+                        ends[k] = self._score(score, run.carry, each)
+                    except Exception as error:
+                        runs[k] = run._replace(failure=failure_of(length - 1, error))
+        failures = []
+        for run, each in zip(runs, lrs, strict=True):
+            raised = raised_at(_NAME, run.failure, each, self.accumulate)
+            if raised and run.failure:
+                failures.append((raised, run.failure.error))
+        return _Ends(ends, start, failures)
 
-    def _scores(
-        self, step: TrainingStep, carries: Sequence[Carry], given: Sequence[Given]
-    ) -> Numbers:
-        """Returns the mean loss held out of each carry, none without such batches."""
-        score = jax.jit(Score(step))
-        return np.array(
-            [
-                np.mean([score(carry, each, batch) for batch in self.held_out or ()])
-                for carry, each in zip(carries, given, strict=False)
-                if self.held_out
-            ]
-        )
+    def _score(
+        self, score: Callable[..., jax.Array], carry: Carry, given: Given
+    ) -> float:
+        """Returns the mean loss of the batches held out."""
+        losses = [score(carry, given, batch) for batch in self.held_out or ()]
+        return float(np.mean(losses))
 
 
 def _batches(held_out: Batch | list[Batch]) -> list[Batch]:

@@ -11,6 +11,7 @@ import sys
 import jax
 import numpy as np
 import optax
+import pytest
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 from range_problems import convolution, problem, regression
@@ -46,7 +47,7 @@ def watch_carries():
     def watched(function, step, starts, *rest):
         before = [jax.tree.map(lambda a: a.sharding, carry) for carry, _ in starts]
         runs = iterate(function, step, starts, *rest)
-        carries.extend(zip(before, [carry for carry, _ in runs], strict=True))
+        carries.extend(zip(before, [run.carry for run in runs], strict=True))
         return runs
 
     clr_optax._range.run.iterate = watched
@@ -82,6 +83,46 @@ def check_nothing_given_is_donated(mesh):
     assert not any(leaf.is_deleted() for leaf in (momentum, *params.values()))
 
 
+def raising_above(most, mesh):
+    """The loss, which raises on each of the devices where it is above that."""
+
+    def check(loss):
+        if loss > most:
+            raise ArithmeticError("diverged here")
+        return loss
+
+    def checked(loss):
+        seen = jax.pure_callback(check, loss, jax.lax.stop_gradient(loss))
+        return loss + 0 * seen
+
+    everywhere = jax.shard_map(
+        checked, mesh=mesh, in_specs=P(), out_specs=P(), check_vma=False
+    )
+    return lambda params, batch: everywhere(regression(params, batch))
+
+
+def check_what_raises(mesh):
+    """What was measured before a loss raised comes back, an error without any."""
+    params, batches = jax.device_get(problem(wide=(8, 8)))
+    sharded = {name: spread(mesh, a, "data") for name, a in params.items()}
+    stacked = spread(mesh, batches, None, "data")
+    rows = [jax.tree.map(lambda a, i=i: a[i], batches) for i in range(3)]
+    whole = lr_range_test(regression, params, batches, stop_factor=None)
+    most = float(whole.losses[:50].max()) * 1.1
+    place = int((whole.losses > most).argmax())
+    for given in (stacked, [spread(mesh, row, "data") for row in rows]):
+        test = lr_range_test(
+            raising_above(most, mesh), sharded, given, stop_factor=None
+        )
+        assert test.num_finite == place > 10
+        assert test.raised.lr == test.lrs[place]
+        assert test.raised.text == "ArithmeticError: diverged here"
+        np.testing.assert_allclose(test.losses[:place], whole.losses[:place], rtol=1e-4)
+        with pytest.raises(Exception, match="diverged here") as raised:
+            lr_range_test(raising_above(0, mesh), sharded, given)
+        assert "raised this at step 0" in "".join(raised.value.__notes__)
+
+
 def main(several=()):
     if several:
         coordinator, number, process = several
@@ -89,6 +130,7 @@ def main(several=()):
     mesh = Mesh(np.array(jax.devices()), "data")
     assert mesh.size == 4
     check_nothing_given_is_donated(mesh)
+    check_what_raises(mesh)
     carries = watch_carries()
     for loss_fn, wide, accumulate in ((regression, (8, 8), 2), (convolution, (16,), 1)):
         params, batches = jax.device_get(problem(wide=wide))

@@ -80,10 +80,11 @@ def adding(i, carry, given, x):
 
 def test_dispatched_steps_end_soon_after_the_stop():
     for batches in (jnp.float32(1), iter(jnp.ones(100))):
-        [(total, (xs, ones))] = loop.iterate(
+        [(total, (xs, ones), stopped, _)] = loop.iterate(
             "test", adding, [(jnp.float32(0), None)], batches, 100
         )
         count = int(ones.sum())
+        assert stopped
         assert 21 <= count <= 21 + 8
         assert total == count
         assert ones.tolist() == [1] * count + [0] * (100 - count)
@@ -110,9 +111,10 @@ def test_what_a_step_closes_over_is_no_constant_of_the_program(monkeypatch):
 
     loop_program = loop._program
     monkeypatch.setattr(loop, "_program", watched)
-    [(total, sums)] = loop.iterate(
+    [(total, sums, stopped, _)] = loop.iterate(
         "test", step, [(jnp.float32(0), None)], jnp.float32(2), 3
     )
+    assert not stopped
     assert total == 6 * sums[0] == 6 * 2500
     assert all("tensor<50x50xf32>" in text.split("->")[0] for text in texts)
     assert len(texts) == 3

@@ -298,3 +298,24 @@ def test_an_iterable_is_refused_where_it_would_be_traced(make):
         jax.vmap(lambda params: test(params, make()))(several)
     with pytest.raises(TypeError, match=match):
         jax.vmap(lambda low: test(PARAMS, make(), min_lr=low))(jnp.array([1e-3, 1e-2]))
+
+
+def test_one_graph_is_told_how_to_be_given():
+    """Its arrays count nodes and edges, as those of jraph do."""
+    graph = {"nodes": np.ones((5, 3)), "senders": np.arange(8), "n_node": np.array([5])}
+
+    def loss_fn(params, batch):
+        sent = (batch["nodes"] @ params)[batch["senders"]]
+        return jnp.mean(sent**2)
+
+    match = r"one batch, such as a graph, as jax.tree.map\(lambda a: a\[None\], batch\)"
+    with pytest.raises(ValueError, match=match + ".* batches=None"):
+        lr_range_test(loss_fn, jnp.ones(3), graph)
+    single = jax.tree.map(lambda a: a[None], graph)
+    one = lr_range_test(loss_fn, jnp.ones(3), single)
+    closed = lr_range_test(
+        lambda params, _: loss_fn(params, jax.tree.map(jnp.asarray, graph)),
+        jnp.ones(3),
+        None,
+    )
+    np.testing.assert_allclose(closed.losses, one.losses, rtol=1e-5)

@@ -207,11 +207,28 @@ def test_optimizers_without_a_curve_are_refused(optimizer, match):
         lr_range_test(regression, params, batches, optimizer=optimizer)
 
 
-@pytest.mark.parametrize("optimizer", [optax.rprop, lambda rate: optax.sgd(rate[0])])
+@pytest.mark.parametrize(
+    "optimizer", [optax.rprop, lambda rate: optax.sgd(rate[0]), optax.polyak_sgd]
+)
 def test_what_an_optimizer_raises_says_how_it_was_called(optimizer):
     with pytest.raises(TypeError) as raised:
         lr_range_test(regression, *problem(), optimizer=optimizer)
     assert "goes through optax.inject_hyperparams" in "".join(raised.value.__notes__)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "call"),
+    [
+        (contrib.sophia, "called update(grads, state, params, value"),
+        (lambda rate: optax.adam(rate, beta=0.9), "called optimizer(schedule)"),
+    ],
+)
+def test_only_what_took_a_schedule_for_a_number_is_told_so(optimizer, call):
+    with pytest.raises((TypeError, ValueError)) as raised:
+        lr_range_test(regression, *problem(), optimizer=optimizer)
+    notes = "".join(raised.value.__notes__)
+    assert call in notes
+    assert "inject_hyperparams" not in notes
 
 
 @pytest.mark.parametrize("name", ["sgd", "momentum", "adamw"])

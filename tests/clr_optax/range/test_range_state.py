@@ -174,7 +174,16 @@ def test_the_key_comes_last(key):
     [
         (lambda loss, state: loss, r"return \(loss, state\), got float32\[\]"),
         (lambda loss, state: (loss, state, 1), r"got \(float32\[\], dict, int\)"),
-        (lambda loss, state: (loss, {}), "the state with the structure that it was"),
+        (lambda loss, state: (loss, {}), r"structure .*, got it without state\['n'\]"),
+        (
+            lambda loss, state: (loss, state | {"m": (1, 2)}),
+            r"got state\['m'\]\[0\], state\['m'\]\[1\] beside it\.",
+        ),
+        (lambda loss, state: (loss, tuple(state)), r"got .* and it without state"),
+        (
+            lambda loss, state: (loss, state | {"m": [0] * 9}),
+            r"state\['m'\]\[2\] and 6 more beside it\.",
+        ),
         (
             lambda loss, state: (loss, {"n": state["n"] + 0.5}),
             r"keeps its shapes and dtypes, got float32\[\] at state\['n'\], not int32",
@@ -193,6 +202,43 @@ def test_a_state_that_changes_its_kind_is_refused(returned, match):
 
     with pytest.raises(TypeError, match=match):
         lr_range_test(loss_fn, params, batches, state={"n": 0})
+
+
+@pytest.mark.parametrize("kind", [nnx.Intermediate, nnx.Cache])
+@pytest.mark.filterwarnings("ignore:Using 'Module.sow:DeprecationWarning")
+def test_what_a_call_adds_to_an_nnx_model_is_named(kind):
+    class Told(Network):
+        def __call__(self, x):
+            outputs = super().__call__(x)
+            if kind is nnx.Intermediate:
+                self.sow(nnx.Intermediate, "seen", outputs)
+            elif not hasattr(self, "seen"):
+                self.seen = nnx.Cache(outputs)
+            return outputs
+
+    _, batches = problem()
+    model = Told(nnx.Rngs(0))
+    loss_fn, params, rest = split(model)
+    match = (
+        r"got state\['seen'\].* beside it, call the model .*nnx\.pop\(model, nnx\.Int"
+    )
+    with pytest.raises(TypeError, match=match):
+        lr_range_test(loss_fn, params, batches, state=rest)
+
+    model(batches[0][0])  # what a call makes is there
+    if kind is nnx.Intermediate:
+        nnx.pop(model, nnx.Intermediate)
+    graph, params, rest = nnx.split(model, nnx.Param, ...)
+
+    def popped(params, rest, batch):
+        model = nnx.merge(graph, params, rest, copy=True)
+        loss = error(model, batch)
+        if kind is nnx.Intermediate:
+            nnx.pop(model, nnx.Intermediate)
+        return loss, nnx.state(model, nnx.Not(nnx.Param))
+
+    test = lr_range_test(popped, params, batches, state=rest, num_steps=12, max_lr=0.1)
+    assert test.num_finite == 12
 
 
 def test_a_bare_module_is_told_to_be_split():
