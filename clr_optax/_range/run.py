@@ -202,9 +202,11 @@ def lr_range_test(
     with jax.debug_nans(False), jax.debug_infs(False):
         curves = [_measured(run.results, accumulate) for run in runs]
         if not several:
-            return RangeTest(lrs, *curves[0])._replace(raised=raised[0])
-        test = RangeTest(lrs, *jax.tree.map(lambda *a: jnp.stack(a), *curves))
-        return test._replace(raised=raised) if any(raised) else test
+            losses, smoothed, count, aux = curves[0]
+            return RangeTest(lrs, losses, smoothed, count, aux, raised[0])
+        losses, smoothed, count, aux = jax.tree.map(lambda *a: jnp.stack(a), *curves)
+        errors = raised if any(raised) else None
+        return RangeTest(lrs, losses, smoothed, count, aux, errors)
 
 
 def check_enough(
