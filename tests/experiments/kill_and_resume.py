@@ -15,6 +15,7 @@ import json
 import os
 import random
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -41,7 +42,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, metavar="N")
     args = parser.parse_args()
     rng = random.Random(args.seed)
-    epochs = args.kills + 2  # a kill may come an epoch after the one before
+    epochs = 3 * args.kills + 2  # a kill may come some epochs after the one before
     with tempfile.TemporaryDirectory() as folder:
         data, plain, killed = (Path(folder, n) for n in ("idx", "plain", "killed"))
         tiny_idx.write(data, train=TRAIN, test=TEST)
@@ -100,7 +101,9 @@ def kill(process: subprocess.Popen, out: Path, moment: str, rng: random.Random) 
             time.sleep(0.001)
         time.sleep(rng.uniform(0, 0.1 if moment == "checkpoint" else 0.8))
     process.kill()
-    process.communicate()
+    printed, _ = process.communicate()
+    if process.returncode != -signal.SIGKILL:
+        sys.exit(f"FAILED: the run had ended before its kill\n{printed}")
     file = out / "fashion.json"
     if not file.exists():
         return 0

@@ -217,7 +217,7 @@ def test_an_arm_that_diverges_is_reported_and_stops_no_other(idx, tmp_path, caps
         assert fashion.main([*arguments, "--data-dir", str(idx)]) == 3
     printed = capsys.readouterr().out
     assert "CLR DIVERGED (its loss is not finite) on seeds [0]" in printed
-    assert "| CLR |         loss |    1.2961 " not in printed
+    assert "| CLR |         loss |    2.1931 |    nan |" in printed
     content = json.loads((out / "fashion.json").read_text())
     assert content["history"]["CLR"]["loss"][0][-1] is None
     assert np.isfinite(content["history"]["SGD"]["val_loss"][0]).all()

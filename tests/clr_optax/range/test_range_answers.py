@@ -185,6 +185,6 @@ def test_cycles_between_the_suggested_bounds_improve(problem, optimizer):
     train = functools.partial(cycles, PROBLEMS[problem], OPTIMIZERS[optimizer])
     max_lr, losses = jax.jit(jax.vmap(train))(jax.random.split(jax.random.key(0), 8))
     read = np.isfinite(max_lr)
-    assert read.sum() >= 2
+    assert read.sum() >= 6
     assert np.isfinite(losses[read]).all()
     assert (losses[read, -1] < losses[read, 0]).all()

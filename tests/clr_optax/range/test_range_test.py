@@ -72,15 +72,6 @@ def series(values):
     return lr_range_test(as_given, jnp.float32(0), values, num_steps=values.size)
 
 
-def test_a_spike_does_not_stop_it_and_two_high_losses_do():
-    flat = np.ones(40)
-    spike, two, early = flat.copy(), flat.copy(), flat.copy()
-    spike[20], two[20:22], early[3:5] = 100, 100, 100
-    assert series(spike).num_finite == 40
-    assert series(two).num_finite == 22
-    assert series(early).num_finite == 40  # nothing is decided in the first twentieth
-
-
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("first", [0, 1, 17])
 def test_a_nonfinite_loss_stops_it(value, first):
@@ -154,10 +145,10 @@ def test_aux_is_stacked_and_blank_after_the_stop():
 
 @pytest.mark.parametrize("loss_fn", [regression, convolution])
 def test_eight_seeds_under_vmap_are_eight_tests(loss_fn):
-    def run(key, order):
-        def keyed(params, batch, key):
-            return loss_fn(params, batch) + 1e-3 * jax.random.uniform(key)
+    def keyed(params, batch, key):
+        return loss_fn(params, batch) + 1e-3 * jax.random.uniform(key)
 
+    def run(key, order):
         params, batches = problem(wide=(16,) if loss_fn is convolution else (8, 6))
         noise = jax.random.normal(key, params["v"].shape)
         params = {**params, "v": params["v"] + noise}
@@ -168,9 +159,7 @@ def test_eight_seeds_under_vmap_are_eight_tests(loss_fn):
     keys = jax.random.split(KEY, 8)
     orders = jnp.stack([jnp.roll(jnp.arange(3), i) for i in range(8)])
     mapped = jax.vmap(run)(keys, orders)
-    assert mapped.losses.shape == (8, 40)
-    bounds = jax.vmap(suggest_bounds)(mapped.lrs, mapped.losses)
-    assert bounds[1].shape == (8,)
-    single = run(keys[3], orders[3])
-    assert mapped.num_finite[3] == single.num_finite
-    np.testing.assert_allclose(mapped.losses[3][:25], single.losses[:25], rtol=1e-4)
+    for i in range(8):
+        single = run(keys[i], orders[i])
+        assert mapped.num_finite[i] == single.num_finite
+        np.testing.assert_allclose(mapped.losses[i, :25], single.losses[:25], rtol=1e-4)

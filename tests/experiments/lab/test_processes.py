@@ -106,7 +106,7 @@ def test_two_processes_go_on_after_one(folder, start, alone):
 
 
 @pytest.mark.parametrize("victim", [0, 1])
-def test_a_killed_process_ends_the_other(start, alone, victim):
+def test_a_killed_process_ends_the_other(folder, start, alone, victim):
     """With an error, in less than a minute; what was finished can go on."""
     out = f"killed-{victim}"
     processes = start(out, 10_000, 2)
@@ -119,3 +119,9 @@ def test_a_killed_process_ends_the_other(start, alone, victim):
     processes[victim].communicate()
     assert survivor.returncode not in (0, None)
     assert "another task died" in errors, errors
+    done = losses(folder, out).shape[-1]
+    (printed,) = finish(start(out, done + 1, 1, "--resume"))
+    assert "Resuming after epoch" in printed
+    assert losses(folder, out).shape[-1] == done + 1
+    first = losses(folder, out)[..., :3]
+    np.testing.assert_allclose(first, alone, rtol=1e-4, atol=0)

@@ -1,6 +1,7 @@
 """The images that choices are made on, range tests over seeds, and snapshots."""
 
 from functools import partial
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +13,7 @@ from made_data import numbered, random_images
 from clr_optax import lr_range_test
 from lab import LabError, network
 from lab.checkpoints import Checkpoints
+from lab.comparison import parts
 from lab.comparison.parts import accuracies, range_tests, snapshots, softmax_outputs
 from lab.comparison.protocol import Settings, split
 from lab.data import Images
@@ -91,6 +93,19 @@ def test_accuracy_is_the_share_of_right_answers():
     lost = np.full((4, 10), np.nan)
     found = accuracies(np.stack([right, half, lost]), labels)
     np.testing.assert_array_equal(found, [1, 0.5, np.nan])
+
+
+def test_snapshots_answer_together_by_the_mean_of_their_probabilities(monkeypatch):
+    """Neither the first's answer nor the surer one's, but what both hold likely."""
+    first = np.array([[[0.5, 0.45, 0.05]], [[0, 1, 0]]])
+    last = np.array([[[0, 0.45, 0.55]], [[0, 0, 1]]])
+    monkeypatch.setattr(parts, "softmax_outputs", lambda outputs, _: outputs)
+    training = SimpleNamespace(arms=["a", "b"], seeds=1)
+    images = Images(None, np.array([1]))
+    assert snapshots(training, [first, first, last], images) == {
+        "a": {"together": [1.0], "alone": [0.0]},
+        "b": {"together": [1.0], "alone": [0.0]},
+    }
 
 
 @pytest.mark.slow
