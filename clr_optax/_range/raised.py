@@ -54,4 +54,4 @@ def _text(error: Exception) -> str:
     if frames:
         after = [line for line in lines[frames[-1] + 1 :] if not line.startswith("  ")]
         text = after[0].lstrip("_") if after else text
-    return text if len(text) <= 80 else f"{text[:77]}..."
+    return text if len(text) <= 100 else f"{text[:97]}..."

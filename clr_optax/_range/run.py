@@ -76,10 +76,11 @@ def lr_range_test(
         min_lr * (max_lr / min_lr) ** (i / (num_steps - 1))   "exponential"
         min_lr + (max_lr - min_lr) * i / (num_steps - 1)      "linear"
 
-    The test stops at a loss that is not finite. After the first tenth of the steps it
-    also stops where the running mean of the losses has risen above stop_factor times
-    its best value. The losses after the stop are NaN, the rate is 0, and an iterable is
-    asked for at most eight more batches.
+    The test stops at a loss that is not finite, and where loss_fn raises while it is
+    computed, as ``eqx.error_if`` or a solver may: the result says what and at which
+    rate. After the first tenth of the steps it also stops where the running mean of the
+    losses has risen above stop_factor times its best value. The losses after the stop
+    are NaN, the rate is 0, and an iterable is asked for at most eight more batches.
 
     Args:
         loss_fn: ``loss_fn(params, batch)`` to a scalar loss; with state
@@ -133,7 +134,7 @@ def lr_range_test(
             num_steps different rates, a number out of range, no params, batches of
             wrong shapes, or fewer batches than the test needs.
         Exception: what batches or the tracing of loss_fn raise comes through, and what
-            loss_fn raises while it is computed at one of the first ten steps.
+            loss_fn raises at one of the first ten steps, or in a caller's jit or vmap.
 
     Examples:
         Batches from a generator, and a state that counts them:
@@ -159,7 +160,8 @@ def lr_range_test(
     Notes:
         There is one copy of params and state, which is donated from step to step.
         Arrays that are sharded over devices stay as they are, and the optimizer's state
-        follows them.
+        follows them. A loss_fn that raises must do so on each of the devices, as inside
+        ``jax.shard_map``: where one of them raises alone, XLA waits for it forever.
 
         Under ``vmap`` over params, key, stacked batches, or a number in the optimizer,
         it gives a curve for each.
