@@ -11,7 +11,7 @@ BAND = 0.1
 SMALLEST = 1e-30  # rate
 TINY = 1e-30  # divisor
 RISES = 6  # times a rise, the fall that noise which repeats does not give
-AGAIN = 0.15  # of the losses, where noise repeats
+AGAIN = 0.1  # of the losses beyond chance, where noise repeats
 PERIODS = 1000  # the most steps after which it is sought
 
 
@@ -101,10 +101,7 @@ def clean(lrs: jax.Array, losses: jax.Array) -> tuple[CleanCurve, Facts]:
     fall *= span
     rise = median[jnp.maximum(points - 1, 0)] - start
     calm = index <= jnp.maximum(lowest, points // 2)
-    whole = full & calm
-    risen = smooth - jax.lax.cummin(jnp.where(whole, smooth, jnp.inf))
-    rises = span * jnp.where(whole, risen, 0).max()
-    noise, chance = _noise(jnp.where(calm, raw - floor, jnp.nan), reach, rises)
+    noise, chance = _noise(jnp.where(calm, raw - floor, jnp.nan), reach, fall)
     most = start + jnp.minimum(2 * noise, jnp.abs(start)) + jnp.abs(start) / 100
     flat = jnp.where(inside & (median <= most), index, 0).max()
     early = 3 * flat < points
@@ -136,7 +133,7 @@ def _smooth(values: Any, points: Any, reach: Any, xp: Any = jnp) -> Any:
 
 
 def _noise(
-    raw: jax.Array, reach: jax.Array, rises: jax.Array
+    raw: jax.Array, reach: jax.Array, fall: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     """Returns the noise of a loss, and the largest fall that such noise may give.
 
@@ -147,8 +144,7 @@ def _noise(
     within a twentieth drifts farther over the whole; so the more they exceed, the more
     is asked of the fall: up to 20 times their own noise, and no more than a random walk
     of such losses ever falls. Noise that repeats, as that of batches that are used
-    again, swings between such means and does not drift: of it no more is asked than six
-    times what the curve rises before its lowest point.
+    again, swings between such means and does not drift: see ``_fall_of_repeated``.
     """
     single = _spread(raw, jnp.ones_like(reach))
     block = jnp.fmin(_spread(raw, reach), _spread(raw, 2 * reach) * 2**0.5)
@@ -158,26 +154,50 @@ def _noise(
     white = 4 * single / jnp.sqrt(size)
     walk = 5 * single * jnp.sqrt(jnp.isfinite(raw).sum().astype(raw.dtype))
     chance = jnp.minimum(jnp.minimum(white * drift, 20 * block), walk)
-    again = jnp.where(_repeats(raw, single), RISES * rises, jnp.inf)
-    return single, jnp.maximum(white, jnp.minimum(chance, again))
+    chance = jnp.maximum(white, chance)
+    return single, jnp.minimum(chance, _fall_of_repeated(raw, single, fall))
 
 
-def _repeats(raw: jax.Array, noise: jax.Array) -> jax.Array:
-    """Returns whether losses come again after two steps or more, up to 1,000.
+def _fall_of_repeated(raw: jax.Array, noise: jax.Array, fall: jax.Array) -> jax.Array:
+    """Returns the largest fall that noise which repeats may give, infinity without.
 
-    Some do by chance, within a tenth of the noise: one in eighteen of those that do not
-    depend on another, fewer of those that drift.
+    Means over a period are free of it. So it gives as much of the fall as they do not
+    show, and to be sure six times what they rise before the lowest of them.
     """
     index = jnp.arange(raw.size)
+    period = _period(raw, noise)
+    known = jnp.isfinite(raw)
+    means = _means(jnp.where(known, raw, 0), index, index + period)
+    whole = index + period <= known.sum()
+    rises = means - jax.lax.cummin(jnp.where(whole, means, jnp.inf))
+    rise = jnp.maximum(jnp.where(whole, rises, 0).max(), noise / 50)
+    swing = fall - (means[0] - jnp.where(whole, means, jnp.inf).min())
+    return jnp.where(period > 0, swing + RISES * rise, jnp.inf)
 
-    def again(_: None, steps: jax.Array) -> tuple[None, jax.Array]:
-        later = jnp.where(index + steps < raw.size, jnp.roll(raw, -steps), jnp.nan)
-        alike = (jnp.abs(raw - later) < noise / 10).sum()
-        places = jnp.isfinite(raw - later).sum().astype(raw.dtype)
-        return None, (alike >= 10) & (alike.astype(raw.dtype) >= AGAIN * places)
 
-    _, found = jax.lax.scan(again, None, index[2 : min(raw.size // 2, PERIODS + 1)])
-    return jnp.any(found)
+def _period(raw: jax.Array, noise: jax.Array) -> jax.Array:
+    """Returns after how many steps losses come again, 2 to 1,000, or 0 if they do not.
+
+    It is where most steps from loss to loss do, within a tenth of the noise, and many
+    more than by chance, as between other losses. The steps, since the losses may fall.
+    """
+    index = jnp.arange(raw.size)
+    moves = jnp.append(raw[1:] - raw[:-1], jnp.nan)
+
+    def again(_: None, steps: jax.Array) -> tuple[None, tuple[jax.Array, jax.Array]]:
+        later = jnp.where(index + steps < raw.size, jnp.roll(moves, -steps), jnp.nan)
+        alike = (jnp.abs(moves - later) < noise / 10).sum().astype(raw.dtype)
+        return None, (alike, jnp.isfinite(moves - later).sum().astype(raw.dtype))
+
+    lags = index[: min(raw.size // 2, PERIODS) + 1]
+    _, (alike, places) = jax.lax.scan(again, None, lags)
+    places = places.clip(1)
+    share = jnp.where(lags < 2, 0, alike / places)
+    chance = jnp.median(share)
+    excess = share - chance
+    seen = (alike >= 10) & (excess >= AGAIN)
+    seen &= excess >= 4 * jnp.sqrt(chance * (1 - chance) / places)
+    return jnp.where(seen, share, 0).argmax()
 
 
 def _spread(values: jax.Array, size: jax.Array) -> jax.Array:

@@ -79,6 +79,28 @@ def test_noise_that_shrinks_with_the_loss_does_not_hide_a_fall(batches, size):
     assert readable(smooth * noise[:, index % noise.shape[1]]) >= 0.995
 
 
+def unlike(batches, curves, spread, order):
+    """Returns how large the losses of batches are, as they come again and again."""
+    sizes = np.random.default_rng(0).uniform(0, np.log(spread), (curves, batches))
+    return np.exp(order(sizes))[:, np.arange(100) % batches]
+
+
+@pytest.mark.parametrize("order", [np.array, np.sort], ids=["mixed", "sorted"])
+@pytest.mark.parametrize("spread", [1.5, 3, 10])
+@pytest.mark.parametrize("batches", [3, 5, 10, 12, 16, 20, 30])
+def test_unlike_batches_that_come_again_do_not_hide_a_fall(batches, spread, order):
+    late = (np.arange(100) - 50).clip(0)
+    smooth = 0.3 + 10 * np.exp(-late / 8)
+    assert readable(smooth * unlike(batches, 200, spread, order)) >= 0.99
+
+
+@pytest.mark.parametrize("order", [np.array, np.sort], ids=["mixed", "sorted"])
+@pytest.mark.parametrize("spread", [1.5, 3, 10])
+@pytest.mark.parametrize("batches", [3, 5, 10, 12, 16, 20, 30, 40])
+def test_unlike_batches_that_come_again_make_no_fall(batches, spread, order):
+    assert readable(unlike(batches, 1000, spread, order)) < 0.01
+
+
 @pytest.mark.parametrize("batches", [3, 5, 10, 12, 20, 30, 40])
 def test_flat_noise_that_repeats_is_seldom_read(batches):
     noise = np.random.default_rng(0).normal(2.3, 0.1, (1000, batches))
