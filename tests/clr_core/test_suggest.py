@@ -380,6 +380,18 @@ def test_a_fall_within_the_first_few_losses_is_told():
         suggest_lr(np.geomspace(1e-6, 1, 100), losses)
 
 
+def test_noise_alone_is_seldom_taken_for_such_a_fall():
+    told = []
+    for seed in range(100):
+        losses = 2.3 + 0.1 * np.random.default_rng(seed).normal(size=100)
+        try:
+            suggest_lr(np.geomspace(1e-6, 1, 100), losses)
+        except ValueError as error:
+            told.append("end at smaller rates" in str(error))
+    assert len(told) > 90
+    assert np.mean(told) < 0.1
+
+
 UNLEARNED = "a rise of .*, nothing is learned at any rate: take more steps or larger "
 
 
