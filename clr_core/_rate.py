@@ -104,7 +104,14 @@ def rate_of_scale_fn(
     counts = step, step_size, step_size_down
     kind = float_type(*counts, base_lr, max_lr)
     part, upper, count = _unscaled(*whole_counts(*counts), scale_mode, anneal, kind)
-    rate: Array = blend(base_lr, max_lr, part, upper, scale_fn(count))
+    try:
+        scale = scale_fn(count)
+    except jax.errors.JAXTypeError as error:
+        error.add_note(
+            "scale_fn is traced: write it in jax.numpy, with jax.numpy.where for if"
+        )
+        raise
+    rate: Array = blend(base_lr, max_lr, part, upper, scale)
     return rate
 
 

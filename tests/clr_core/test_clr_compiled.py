@@ -203,3 +203,15 @@ def test_lowers_for_every_platform(options):
     numbers = jnp.int32(5), jnp.float32(0), jnp.float32(1), jnp.int32(4)
     exported = jax.export.export(jax.jit(slope), platforms=platforms)(*numbers)
     assert exported.platforms == platforms
+
+
+@pytest.mark.parametrize(
+    "scale_fn",
+    [np.cos, math.cos, lambda cycle: 1.0 if cycle < 3 else 0.5],
+    ids=["numpy", "math", "if"],
+)
+def test_a_scale_fn_that_cannot_be_traced_is_told_what_it_needs(scale_fn):
+    clr(4, 0.0, 1.0, 4, scale_fn=scale_fn)  # an eager call takes it
+    with pytest.raises(TypeError) as raised:
+        jax.jit(lambda step: clr(step, 0.0, 1.0, 4, scale_fn=scale_fn))(4)
+    assert "write it in jax.numpy" in "".join(raised.value.__notes__)
