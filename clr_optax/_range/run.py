@@ -23,14 +23,8 @@ from clr_optax._range.args import (
 )
 from clr_optax._range.batches import Stream, source
 from clr_optax._range.curve import RangeTest
-from clr_optax._range.loop import (
-    Devices,
-    Run,
-    iterate,
-    made_on_mesh,
-    mesh_of,
-    on_mesh,
-)
+from clr_optax._range.loop import Run, iterate
+from clr_optax._range.mesh import Devices, made_on_mesh, mesh_of, on_mesh
 from clr_optax._range.raised import raised_at
 from clr_optax._range.step import Carry, Given, Point, Training, TrainingStep
 from clr_optax._range.stop import running_means
