@@ -1,8 +1,12 @@
 """The cyclical learning rate: one pure function of the step."""
 
+from typing import Any
+
+import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
+from clr_core._numbers import whole_mult
 from clr_core._rate import ScaleFn, rate_of_mode, rate_of_scale_fn
 from clr_core._words import Anneal, Mode, ScaleMode, check_word
 
@@ -14,6 +18,7 @@ def clr(
     step_size: ArrayLike,
     *,
     step_size_down: ArrayLike | None = None,
+    cycle_mult: int | np.integer[Any] = 1,
     mode: Mode = "triangular",
     gamma: ArrayLike = 1.0,
     scale_fn: ScaleFn | None = None,
@@ -29,7 +34,7 @@ def clr(
     >>> float(clr(1000, base_lr=0.25, max_lr=0.75, step_size=2000))
     0.5
 
-    In full::
+    The rate in full is
 
         total = step_size + step_size_down
         r     = step mod total
@@ -42,20 +47,27 @@ def clr(
     where ``s`` is 1 (triangular), ``2 ** -(cycle - 1)`` (triangular2),
     ``gamma ** step`` (exp_range), or ``scale_fn`` of the cycle or the step.
 
+    With a ``cycle_mult`` of m, cycle k begins at step ``total * (1 + m + ... +
+    m ** (k - 2))``. There ``r`` counts from that step, and both halves are
+    ``m ** (k - 1)`` times as long.
+
     Every number may be a Python number, an array or a tracer: ``jit``, ``vmap`` and
     ``grad`` reach each of them, arrays are broadcast together, and other values never
     compile again. The numbers are not checked: ``clr_optax.clr_schedule`` does that.
 
     Args:
-        step: the number of updates done before this one, from 0 to 2**31 - 1 (to
-            2**63 - 1 under x64), any shape. Before step 0 the rate is that of step 0;
-            infinity and NaN give NaN.
+        step: the number of updates done before this one, from 0 to ``2**31 - 1`` (to
+            ``2**63 - 1`` under x64), any shape. Before step 0 the rate is that of step
+            0; infinity and NaN give NaN.
         base_lr: the rate at the ends of a cycle.
         max_lr: the rate at the middle of a cycle, before scaling. If it is below
             ``base_lr``, the cycle is a dip.
         step_size: the number of steps in HALF a cycle, the rising half: 1 or more. The
             papers advise 2 to 10 epochs' worth.
         step_size_down: the number of steps in the falling half; default ``step_size``.
+        cycle_mult: how many times as long each cycle is as the one before, both halves
+            alike: a whole number from 1, the default, to ``2**31 - 1``. It is no array
+            and no tracer, as code is compiled for its value.
         mode: how the amplitude changes. ``"triangular"``, the default, keeps it,
             ``"triangular2"`` halves it after every cycle, ``"exp_range"`` multiplies it
             by ``gamma`` at every step.
@@ -72,11 +84,12 @@ def clr(
         has that type itself, as a NumPy or JAX value.
 
     Raises:
-        TypeError: ``mode``, ``scale_mode`` or ``anneal`` is no text.
-        ValueError: one of them is unknown, or with ``"exp_range"`` a Python number
-            given as ``gamma`` is not above 0.
+        TypeError: ``mode``, ``scale_mode`` or ``anneal`` is no text, or ``cycle_mult``
+            no number that is known.
+        ValueError: one of them is unknown, ``cycle_mult`` is out of its range, or with
+            ``"exp_range"`` a Python number given as ``gamma`` is not above 0.
         OverflowError: a step or step size whose value is known is an integer past
-            2**31 - 1, and x64 is off.
+            ``2**31 - 1``, and x64 is off.
 
     Examples:
         Half a cycle is 4 steps here, so that a whole one is 8:
@@ -89,6 +102,11 @@ def clr(
 
         >>> clr(jnp.arange(7), 0.0, 1.0, 4, step_size_down=2)
         Array([0.  , 0.25, 0.5 , 0.75, 1.  , 0.5 , 0.  ], dtype=float32)
+
+        Each cycle twice as long as the one before:
+
+        >>> clr(jnp.arange(7), 0.0, 1.0, 1, cycle_mult=2)
+        Array([0. , 1. , 0. , 0.5, 1. , 0.5, 0. ], dtype=float32)
 
         Half a cosine up, half a cosine down:
 
@@ -151,12 +169,30 @@ def clr(
         https://arxiv.org/abs/1506.01186
     """
     check_word("clr", "anneal", anneal, Anneal)
+    if type(cycle_mult) is not int or cycle_mult != 1:
+        cycle_mult = whole_mult("clr", cycle_mult)
     if scale_fn is None:
         check_word("clr", "mode", mode, Mode)
         return rate_of_mode(
-            step, step_size, step_size_down, base_lr, max_lr, gamma, mode, anneal
+            step,
+            step_size,
+            step_size_down,
+            base_lr,
+            max_lr,
+            gamma,
+            mode,
+            anneal,
+            cycle_mult,
         )
     check_word("clr", "scale_mode", scale_mode, ScaleMode)
     return rate_of_scale_fn(
-        step, step_size, step_size_down, base_lr, max_lr, scale_fn, scale_mode, anneal
+        step,
+        step_size,
+        step_size_down,
+        base_lr,
+        max_lr,
+        scale_fn,
+        scale_mode,
+        anneal,
+        cycle_mult,
     )

@@ -53,6 +53,23 @@ def whole_counts(
     return _whole("step", step), _whole("step_size", step_size), down
 
 
+def whole_mult(function: str, value: Any) -> int:
+    """Returns cycle_mult as a Python integer, for whose value code is compiled."""
+    number = value.item() if is_single(value) else value
+    if isinstance(number, bool) or not isinstance(number, int | float):
+        raise TypeError(
+            f"{function} needs cycle_mult as one number that is known, got "
+            f"cycle_mult={short_repr(value)}, code is compiled for each."
+        )
+    if not 1 <= number < 2**31 or number != int(number):
+        raise ValueError(
+            f"{function} needs a whole cycle_mult from 1 to 2**31 - 1, got "
+            f"cycle_mult={short_repr(number)}, each cycle is so many times as long as "
+            "the one before."
+        )
+    return int(number)
+
+
 def _whole(name: str, value: ArrayLike) -> ArrayLike:
     """Returns a number that is whole and known as an int, any other value as it is."""
     if type(value) is int and abs(value) < 2**31:

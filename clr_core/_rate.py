@@ -30,6 +30,7 @@ def rate_of_mode(
     gamma: ArrayLike,
     mode: str,
     anneal: str,
+    mult: int,
 ) -> Array:
     """Returns the rate of a mode.
 
@@ -42,10 +43,10 @@ def rate_of_mode(
     rate: Array
     if _PYTHON.issuperset(map(type, given)):
         with contextlib.suppress(struct.error, OverflowError):  # more than 32 bits
-            rate = _rate_of_packed(_packed(counts, rates), mode, anneal)
+            rate = _rate_of_packed(_packed(counts, rates), mode, anneal, mult)
             return rate
     kind = float_type(*given)
-    rate = _rate(*counts, *rates, mode, anneal, kind)
+    rate = _rate(*counts, *rates, mode, anneal, kind, mult)
     return rate
 
 
@@ -58,16 +59,16 @@ def _packed(counts: tuple[Any, ...], rates: tuple[Any, ...]) -> NDArray[np.int32
     return np.frombuffer(words, np.int32)
 
 
-@functools.partial(jax.jit, static_argnames=("mode", "anneal"))
-def _rate_of_packed(words: Array, mode: str, anneal: str) -> Array:
+@functools.partial(jax.jit, static_argnames=("mode", "anneal", "mult"))
+def _rate_of_packed(words: Array, mode: str, anneal: str, mult: int) -> Array:
     """Returns the rate of numbers that came packed in one array."""
     base_lr, max_lr, log_gamma = lax.bitcast_convert_type(words[3:], np.float32)
     numbers = *words[:3], base_lr, max_lr, log_gamma if mode == "exp_range" else None
-    rate: Array = _rate(*numbers, mode, anneal, np.float32)
+    rate: Array = _rate(*numbers, mode, anneal, np.float32, mult)
     return rate
 
 
-@functools.partial(jax.jit, static_argnames=("mode", "anneal", "kind"))
+@functools.partial(jax.jit, static_argnames=("mode", "anneal", "kind", "mult"))
 def _rate(
     step: ArrayLike,
     up: ArrayLike,
@@ -78,9 +79,10 @@ def _rate(
     mode: str,
     anneal: str,
     kind: Float,
+    mult: int,
 ) -> Array:
     """Returns the rate of a mode, as a float of that kind."""
-    part, upper, cycle, count = triangle(step, up, down, anneal, kind)
+    part, upper, cycle, count = triangle(step, up, down, anneal, kind, mult)
     scale: ArrayLike = 1.0
     if mode == "triangular2":
         scale = power_of_half(cycle - 1, kind)
@@ -99,11 +101,14 @@ def rate_of_scale_fn(
     scale_fn: ScaleFn,
     scale_mode: str,
     anneal: str,
+    mult: int,
 ) -> Array:
     """Returns the rate of a scale_fn, which runs as it is: eagerly in an eager call."""
     counts = step, step_size, step_size_down
     kind = float_type(*counts, base_lr, max_lr)
-    part, upper, count = _unscaled(*whole_counts(*counts), scale_mode, anneal, kind)
+    part, upper, count = _unscaled(
+        *whole_counts(*counts), scale_mode, anneal, kind, mult
+    )
     try:
         scale = scale_fn(count)
     except jax.errors.JAXTypeError as error:
@@ -116,7 +121,7 @@ def rate_of_scale_fn(
 
 
 @functools.partial(
-    jax.jit, static_argnames=("scale_mode", "anneal", "kind"), inline=True
+    jax.jit, static_argnames=("scale_mode", "anneal", "kind", "mult"), inline=True
 )
 def _unscaled(
     step: ArrayLike,
@@ -125,7 +130,8 @@ def _unscaled(
     scale_mode: str,
     anneal: str,
     kind: Float,
+    mult: int,
 ) -> tuple[Array, Array, Array]:
     """Returns part, upper and what `scale_fn` is given, as a float."""
-    part, upper, cycle, count = triangle(step, up, down, anneal, kind)
+    part, upper, cycle, count = triangle(step, up, down, anneal, kind, mult)
     return part, upper, (cycle if scale_mode == "cycle" else count).astype(kind)

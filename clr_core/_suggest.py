@@ -16,25 +16,19 @@ def suggest_lr(lrs: Vector, losses: Vector, rule: Rule = "valley") -> jax.Array:
     takes its time falls at smaller rates: on one network 0.021, 0.0021 and 0.0007 were
     read at 100, 1,000 and 3,000 steps. ``smith`` corrects for it.
 
-    ========= ==================================== ================================
-    rule      suggests                             fails when
-    ========= ==================================== ================================
-    valley    the middle of the longest falling    the loss falls in two places: it
-              subsequence between 90 % and 10 %    may span both
-              of the fall
-    slide     the left end of an interval of 15 %  the lowest stretch is longer than
-              of the points, slid from the lowest  the interval: it stops there, at
-              point to the left until both of its  a large rate
-              ends slope alike
-    steep     the rate of the steepest fall        the points are few: the steepest
-                                                   pair of them wins
-    minimum   a tenth of the rate of the lowest    the range ends before the loss
-              loss                                 rises: it moves with the range
-    smith     the max_lr of ``suggest_bounds``     see there
-    limit     half the rate from which the loss    the optimizer sizes its own steps,
-              would grow, at most half the last    as Adam does: a network trains best
-              rate                                 at a rate far below
-    ========= ==================================== ================================
+    - ``valley``: the middle of the longest falling subsequence between 90 % and 10 % of
+      the fall. If the loss falls in two places, it may span both.
+    - ``slide``: the left end of an interval of 15 % of the points, slid from the lowest
+      point to the left until both of its ends slope alike. If the lowest stretch is
+      longer than the interval, it stops there, at a large rate.
+    - ``steep``: the rate of the steepest fall. If the points are few, the steepest pair
+      of them wins.
+    - ``minimum``: a tenth of the rate of the lowest loss. If the range ends before the
+      loss rises, it moves with the range.
+    - ``smith``: the max_lr of ``suggest_bounds``; see there.
+    - ``limit``: half the rate from which the loss would grow, at most half the last
+      rate. If the optimizer sizes its own steps, as Adam does, a network trains best at
+      a rate far below.
 
     Args:
         lrs: the rates, a vector, positive and strictly increasing.
@@ -79,14 +73,14 @@ def suggest_bounds(lrs: Vector, losses: Vector) -> tuple[jax.Array, jax.Array]:
     """Returns the (base_lr, max_lr) of a cycle, read from a range test's curve.
 
         max_lr  = the rate min(5, n // 10) steps, of n, before all but a share of
-                  0.1 * cbrt(log(r)) of the fall is done, at most ``limit``
+                  0.1 * cbrt(log(r)) of the fall is done, at most limit
         base_lr = max_lr / 10
 
     Here r is the ratio of neighbouring rates, and ``limit`` the rule of ``suggest_lr``.
 
-    Give both to ``clr_schedule`` with a step_size, half a cycle, of 2 to 10 epochs.
-    Train for three cycles or more, and stop at the end of one, where the rate is back
-    at base_lr and the accuracy peaks.
+    Give both to ``clr_optax.clr_schedule`` with a step_size, half a cycle, of 2 to 10
+    epochs. Train for three cycles or more, and stop at the end of one, where the rate
+    is back at base_lr and the accuracy peaks.
 
     Args:
         lrs: the rates, a vector, positive and strictly increasing.

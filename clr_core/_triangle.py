@@ -12,9 +12,14 @@ from jax.typing import ArrayLike
 from clr_core._numbers import Float
 
 
-@functools.partial(jax.jit, static_argnames=("anneal", "kind"), inline=True)
+@functools.partial(jax.jit, static_argnames=("anneal", "kind", "mult"), inline=True)
 def triangle(
-    step: ArrayLike, up: ArrayLike, down: ArrayLike | None, anneal: str, kind: Float
+    step: ArrayLike,
+    up: ArrayLike,
+    down: ArrayLike | None,
+    anneal: str,
+    kind: Float,
+    mult: int,
 ) -> tuple[Array, Array, Array, Array]:
     """Returns part, upper, cycle and step.
 
@@ -24,12 +29,14 @@ def triangle(
     step, up = jnp.asarray(step), jnp.asarray(up)
     down = up if down is None else jnp.asarray(down)
     step = jnp.where(step < 0, 0, step)
-    if any(jnp.issubdtype(x.dtype, jnp.floating) for x in (step, up, down)):
+    floating = any(jnp.issubdtype(x.dtype, jnp.floating) for x in (step, up, down))
+    if floating:
         signed = np.dtype(kind)
         step, up, down = step.astype(kind), up.astype(kind), down.astype(kind)
         total = up + down
         place = lax.rem(*jnp.broadcast_arrays(step, total))
-        cycle = 1 + jnp.round((step - place) / total)
+        turns = jnp.round((step - place) / total)
+        cycle = 1 + turns
     else:
         bits = 64 if any(x.dtype.itemsize == 8 for x in (step, up, down)) else 32
         word, signed = np.dtype(f"uint{bits}"), np.dtype(f"int{bits}")
@@ -37,12 +44,23 @@ def triangle(
         total = up + down
         turns, place = divide(step, total)
         step, cycle = step.astype(signed), 1 + turns.astype(signed)
+    if mult > 1:
+        cycle, before = _grown(turns, mult)
+        place += (turns - before) * total
+        up, rise = _longer(up, before, mult, kind)
+        down, fall = _longer(down, before, mult, kind)
+        total = up + down
+        if floating:
+            place = jnp.minimum(place, total)
     rising = place <= up
     side = jnp.where(rising, up, down)
     above = jnp.where(rising, place, total - place)
     upper = above > side - above
     near = jnp.where(upper, side - above, above)
-    part = near.astype(signed).astype(kind) / side.astype(signed).astype(kind)
+    length = side.astype(signed).astype(kind)
+    if mult > 1:
+        length = jnp.where(rising, rise, fall)
+    part = near.astype(signed).astype(kind) / length
     return _cosine(part) if anneal == "cosine" else part, upper, cycle, step
 
 
@@ -63,6 +81,36 @@ def divide(number: Array, by: Array) -> tuple[Array, Array]:
     short = remainder >= by
     remainder = jnp.where(short, remainder - by, remainder)
     return quotient + short.astype(by.dtype), remainder
+
+
+def _grown(turns: Array, mult: int) -> tuple[Array, Array]:
+    """Returns the cycle after so many turns, and how many turns came before it.
+
+    A turn is as long as the first cycle; there are 31 cycles of 32 bits at most.
+    """
+    cycle, before, end = jnp.ones_like(turns), jnp.zeros_like(turns), 1
+    while end < 2 ** (8 * turns.dtype.itemsize - 1):
+        over = turns >= end
+        cycle += over.astype(turns.dtype)
+        before = jnp.where(over, end, before)
+        end = end * mult + 1
+    return cycle, before
+
+
+def _longer(side: Array, before: Array, mult: int, kind: Float) -> tuple[Array, Array]:
+    """Returns a half of the first cycle as long as after so many turns, twice.
+
+    As an integer it is the largest where it does not fit: no step is past its middle
+    then. As a float it always fits.
+    """
+    length = side.astype(kind) * (before.astype(kind) * (mult - 1) + 1)
+    longer = side * (before * (mult - 1) + 1)
+    if jnp.issubdtype(side.dtype, jnp.floating):
+        return longer, longer
+    most = np.iinfo(side.dtype).max
+    fits = length < float(most - (most >> 20))  # of 24 bits, some are rounded
+    longer = jnp.where(fits, longer, side.dtype.type(most))
+    return longer, jnp.where(fits, longer.astype(kind), length)
 
 
 def power_of_half(exponent: Array, kind: Float) -> Array:

@@ -1,14 +1,14 @@
 """Cyclical learning rates for Optax: schedules and the learning-rate range test.
 
-===================== =====================================================
-``clr_schedule``      a rate that cycles, in place of an optimizer's number
-``momentum_schedule`` a momentum that falls while the rate rises
-``lr_range_test``     the losses of a short training whose rate rises
-``RangeTest``         what it returns: the curve, which reads and draws itself
-``lr_sweep``          the losses after short cycles at a few peaks
-``Sweep``             what it returns: the losses by peak, with the bounds of a cycle
-``CyclicalSchedule``  what the schedules are, for annotations
-===================== =====================================================
+| name                  | what it is                                               |
+|-----------------------|----------------------------------------------------------|
+| ``clr_schedule``      | a rate that cycles, in place of an optimizer's number    |
+| ``momentum_schedule`` | a momentum that falls while the rate rises               |
+| ``lr_range_test``     | the losses of a short training whose rate rises          |
+| ``RangeTest``         | what it returns: the curve, which reads and draws itself |
+| ``lr_sweep``          | the losses after short cycles at a few peaks             |
+| ``Sweep``             | what it returns: the losses by peak, with the bounds     |
+| ``CyclicalSchedule``  | what both schedules are                                  |
 
 The rate rises for 2,000 updates, falls for as many, and begins again:
 
@@ -29,3 +29,13 @@ from clr_optax._range.sweep import lr_sweep as lr_sweep
 from clr_optax._schedule import clr_schedule as clr_schedule
 from clr_optax._schedule import momentum_schedule as momentum_schedule
 from clr_optax._value import CyclicalSchedule as CyclicalSchedule
+
+__all__ = [
+    "CyclicalSchedule",
+    "RangeTest",
+    "Sweep",
+    "clr_schedule",
+    "lr_range_test",
+    "lr_sweep",
+    "momentum_schedule",
+]

@@ -19,6 +19,7 @@ from clr_optax._core import (
     float_type,
     is_single,
     short_repr,
+    whole_mult,
 )
 
 # One number is kept as a float or an int, and was checked; arrays and tracers were not
@@ -39,6 +40,7 @@ class Cycle(TypedDict):
 
     step_size: Number
     step_size_down: Number | None
+    cycle_mult: int
     mode: Mode
     gamma: Number
     scale_fn: ScaleFn | None
@@ -69,6 +71,7 @@ def cycle_arguments(
     function: str,
     step_size: ArrayLike,
     step_size_down: ArrayLike | None,
+    cycle_mult: int | np.integer[Any],
     mode: Mode,
     gamma: ArrayLike,
     scale_fn: ScaleFn | str | None,
@@ -105,6 +108,7 @@ def cycle_arguments(
     return {
         "step_size": up,
         "step_size_down": down,
+        "cycle_mult": whole_mult(function, _real(function, "cycle_mult", cycle_mult)),
         "mode": mode,
         "gamma": _gamma(function, mode, gamma),
         "scale_fn": scale_fn,

@@ -3,6 +3,7 @@
 from clr_core._clean import SMALLEST as SMALLEST
 from clr_core._numbers import float_type as float_type
 from clr_core._numbers import is_single as is_single
+from clr_core._numbers import whole_mult as whole_mult
 from clr_core._rate import ScaleFn as ScaleFn
 from clr_core._reading import POINTS as POINTS
 from clr_core._reading import Reading as Reading

@@ -1,7 +1,9 @@
 """Cyclical schedules for Optax, as values."""
 
 import functools
+from typing import Any
 
+import numpy as np
 from jax.typing import ArrayLike
 
 from clr_core import clr
@@ -16,6 +18,7 @@ def clr_schedule(
     step_size: ArrayLike,
     *,
     step_size_down: ArrayLike | None = None,
+    cycle_mult: int | np.integer[Any] = 1,
     mode: Mode = "triangular",
     gamma: ArrayLike = 1.0,
     scale_fn: ScaleFn | str | None = None,
@@ -43,14 +46,18 @@ def clr_schedule(
     * ``schedule.config()`` is that call's arguments as a dictionary of JSON types:
       what to store as JSON or YAML, or to write in a config of Hydra.
     * It can be pickled if its ``scale_fn`` can; cloudpickle and dill store any.
+    * ``schedule.plot(num_steps)`` draws it, ``schedule.cycle_ends(num_steps)`` tells
+      where to save, to stop, or to take a snapshot.
 
     Args:
         base_lr: the rate at the ends of a cycle, 0 or more.
         max_lr: the rate at the middle of a cycle, ``base_lr`` or more. For a value that
             starts high and dips, see ``momentum_schedule``.
         step_size: the number of updates in HALF a cycle, the rising half: a whole
-            number from 1 to 2**31 - 1. The papers advise 2 to 10 epochs' worth.
+            number from 1 to ``2**31 - 1``. The papers advise 2 to 10 epochs' worth.
         step_size_down: those in the falling half; default ``step_size``.
+        cycle_mult: how many times as long each cycle is as the one before, both halves
+            alike: a whole number from 1, the default, to ``2**31 - 1``.
         mode: how the amplitude changes. ``"triangular"``, the default, keeps it,
             ``"triangular2"`` halves it after every cycle, ``"exp_range"`` multiplies it
             by ``gamma`` at every update.
@@ -107,7 +114,15 @@ def clr_schedule(
     function = "clr_schedule"
     low, high = bounds(function, "lr", base_lr, max_lr)
     cycle = cycle_arguments(
-        function, step_size, step_size_down, mode, gamma, scale_fn, scale_mode, anneal
+        function,
+        step_size,
+        step_size_down,
+        cycle_mult,
+        mode,
+        gamma,
+        scale_fn,
+        scale_mode,
+        anneal,
     )
     arguments = {"base_lr": low, "max_lr": high, **cycle}
     rate = functools.partial(clr, base_lr=low, max_lr=high, **cycle)
@@ -120,6 +135,7 @@ def momentum_schedule(
     step_size: ArrayLike,
     *,
     step_size_down: ArrayLike | None = None,
+    cycle_mult: int | np.integer[Any] = 1,
     mode: Mode = "triangular",
     gamma: ArrayLike = 1.0,
     scale_fn: ScaleFn | str | None = None,
@@ -141,7 +157,7 @@ def momentum_schedule(
             and less than 1.
         step_size: the number of steps in HALF a cycle, as in ``clr_schedule``.
         step_size_down: the number of steps in the second half; default ``step_size``.
-        mode, gamma, scale_fn, scale_mode, anneal: as in ``clr_schedule``.
+        cycle_mult, mode, gamma, scale_fn, scale_mode, anneal: as in ``clr_schedule``.
 
     Returns:
         A callable that maps the count of updates done, any shape, to the momentum. It
@@ -184,7 +200,15 @@ def momentum_schedule(
             "at 1 no gradient is ever forgotten."
         )
     cycle = cycle_arguments(
-        function, step_size, step_size_down, mode, gamma, scale_fn, scale_mode, anneal
+        function,
+        step_size,
+        step_size_down,
+        cycle_mult,
+        mode,
+        gamma,
+        scale_fn,
+        scale_mode,
+        anneal,
     )
     arguments = {"base_momentum": low, "max_momentum": high, **cycle}
     momentum = functools.partial(clr, base_lr=high, max_lr=low, **cycle)

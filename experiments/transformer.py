@@ -33,7 +33,7 @@ from lab.transformer.text import read_text
 
 FILE = ResultsFile(
     "transformer.json",
-    "protocol settings text environment range_test base_lr peak runs seconds",
+    "protocol settings text environment sweeps base_lr peak runs seconds",
     lambda results: "finished" in results,
 )
 

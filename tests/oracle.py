@@ -8,9 +8,18 @@ import numpy as np
 LAST = 2**31 - 1
 
 
-def exact_height(step, up, down):
-    """Returns how high the triangle is at a step, from 0 to 1."""
-    place = step % (up + down)
+def exact_cycle(step, up, down, mult=1):
+    """Returns the cycle of a step, its place in it, and how long its halves are."""
+    if mult == 1:
+        return 1 + step // (up + down), step % (up + down), up, down
+    cycle = 1
+    while step >= up + down:
+        step, up, down, cycle = step - up - down, mult * up, mult * down, cycle + 1
+    return cycle, step, up, down
+
+
+def exact_height(place, up, down):
+    """Returns how high the triangle is at a place of it, from 0 to 1."""
     return Fraction(place, up) if place <= up else Fraction(up + down - place, down)
 
 
@@ -23,22 +32,31 @@ def half_cosine(height):
     return Fraction(math.sin(math.pi / 2 * float(height))) ** 2
 
 
-def exact_scale(step, total, mode, gamma=1.0):
+def exact_scale(step, cycle, mode, gamma=1.0):
     """Returns s: the fraction 1 or 1/2**(cycle - 1), or gamma**step in float64."""
     if mode == "triangular2":
-        return Fraction(1, 2 ** min(step // total, 1100))
+        return Fraction(1, 2 ** min(cycle - 1, 1100))
     return Fraction(float(gamma) ** step) if mode == "exp_range" else Fraction(1)
 
 
 def exact_rate(
-    step, base, top, up, down=None, mode="triangular", gamma=1.0, anneal="linear"
+    step,
+    base,
+    top,
+    up,
+    down=None,
+    mode="triangular",
+    gamma=1.0,
+    anneal="linear",
+    mult=1,
 ):
     """Returns the rate as a fraction; the numbers are taken as they are stored."""
     step, up, down = int(step), int(up), int(up if down is None else down)
     base, top = Fraction(float(base)), Fraction(float(top))
-    height = exact_height(step, up, down)
+    cycle, *place = exact_cycle(step, up, down, mult)
+    height = exact_height(*place)
     height = half_cosine(height) if anneal == "cosine" else height
-    scale = exact_scale(step, up + down, mode, gamma)
+    scale = exact_scale(step, cycle, mode, gamma)
     return base + (top - base) * height * scale
 
 

@@ -11,6 +11,7 @@ import children
 import pytest
 
 import clr_core
+import clr_optax
 
 ROOT = Path(__file__).parents[1]
 NAME = f"clr_jax-{clr_core.__version__}"
@@ -35,6 +36,12 @@ def wheel(built):
 def page(wheel):
     """The wheel's metadata, whose text is the page that PyPI shows."""
     return message_from_string(wheel.read(f"{NAME}.dist-info/METADATA").decode())
+
+
+@pytest.mark.parametrize("package", [clr_core, clr_optax])
+def test_all_names_what_is_public(package):
+    public = {name for name in vars(package) if not name.startswith("_")}
+    assert set(package.__all__) == public
 
 
 def test_the_wheel_is_the_two_packages(wheel):

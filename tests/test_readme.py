@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib import pyplot as plt
 from rich.console import Console
 
+import clr_core
 from lab.battery import report as battery_report
 from lab.benchmark.report import formatted, page
 from lab.comparison import report as comparison_report
@@ -174,10 +175,26 @@ def test_when_to_use_it_holds_no_figure_but_those_of_the_results_files():
 def test_the_battery_s_table_is_that_of_its_results_file():
     results = json.loads((RESULTS / "battery" / "battery.json").read_text())
     scored = battery_report.scored(results)
-    table = battery_report.readme(scored)
-    assert table in README
+    assert battery_report.readme(scored) in README
+    usual = battery_report.usual_peaks(scored).markdown().splitlines()
+    rows = re.findall(
+        r"^\| (?:best peak with|SGD  |momentum|Adam|Lion).*", README, re.M
+    )
+    assert len(rows) == 6
+    assert set(rows) <= set(usual)
+    shown = {row.split()[1] for row in rows}
+    count = sum(cell["optimizer"] in shown for cell in results["cells"])
+    assert f"the best peaks of {count} cells" in README
     page = (RESULTS / "battery" / "README.md").read_text()
     assert page == battery_report.page(results, scored)
+
+
+def test_its_citation_is_that_of_this_version():
+    recipes = (ROOT / "experiments" / "RECIPES.md").read_text()
+    _, _, cite = recipes.partition("\n# How to cite\n")
+    assert f"version = {{{clr_core.__version__}}}" in cite
+    assert cite.count("\n@") == 3
+    assert cite.count("{") == cite.count("}")
 
 
 def test_the_pictures_and_pages_it_links_to_exist():

@@ -37,6 +37,7 @@ from numpy.typing import NDArray
 rate: jax.Array = clr(3000, 0.001, 0.01, 2000)
 rates: jax.Array = clr(jnp.arange(9), 0.0, np.float32(1.0), 4, step_size_down=2)
 falling: jax.Array = clr(4, 0.0, 1.0, 4, mode="exp_range", gamma=0.5)
+growing: jax.Array = clr(4, 0.0, 1.0, 4, cycle_mult=2)
 rounder: jax.Array = clr(4, 0.0, 1.0, 4, mode="triangular2", anneal="cosine")
 
 
@@ -50,9 +51,11 @@ top: jax.Array = jax.grad(lambda top: clr(5, 0.0, top, 4))(1.0)
 # schedules are values that can be named
 schedule: CyclicalSchedule = clr_schedule(0.001, 0.01, step_size=2000)
 momentum: CyclicalSchedule = momentum_schedule(0.85, 0.95, 2000, anneal="linear")
+grown = clr_schedule(0.001, 0.01, 2000, cycle_mult=np.int64(2))
 named = clr_schedule(0.0, 1.0, 4, scale_fn="operator:neg", scale_mode="cycle")
 now: jax.Array = schedule(7)
 again = clr_schedule(**schedule.config())
+ends: NDArray[np.int64] = schedule.cycle_ends(np.int64(10_000))
 
 
 def rates_of(schedule: CyclicalSchedule, counts: list[int]) -> list[float]:
@@ -107,6 +110,7 @@ clr(1, 0.0, 1.0)
 clr_schedule(0.0, 1.0, 4, mode="Triangular")
 clr_schedule(0.0, 1.0, 4, scale_mode="iteration")
 clr_schedule(0.0, "1.0", 4)
+clr_schedule(0.0, 1.0, 4, cycle_mult=1.5)
 clr_schedule(0.0, 1.0, 4, "triangular2")
 momentum_schedule(0.85, 0.95, 4, anneal="cosines")
 suggest_lr([0.1], [0.1], rule="valleys")

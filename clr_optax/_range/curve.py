@@ -2,8 +2,10 @@
 
 import contextlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
+import jax
 import numpy as np
 
 from clr_optax._core import Rule, check_word
@@ -22,7 +24,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-class RangeTest(NamedTuple):
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
+class RangeTest:
     """The curve of a range test: rates and losses, which it reads and draws.
 
     ``lr_range_test`` returns it. A curve that another trainer measured is read and
@@ -71,7 +75,7 @@ class RangeTest(NamedTuple):
     raised: Several = None
 
     def bounds(self) -> tuple[float, float]:
-        """Returns (base_lr, max_lr), as ``suggest_bounds`` reads them from the curve.
+        """Returns (base_lr, max_lr), as ``clr_core.suggest_bounds`` reads them.
 
         They are what ``clr_schedule`` takes: max_lr is a few steps before the loss
         stops falling, base_lr a tenth of it. Of several curves they are the medians
@@ -79,14 +83,14 @@ class RangeTest(NamedTuple):
 
         Raises:
             TypeError: values are not known, under ``jit`` and ``vmap``.
-            ValueError: as ``suggest_bounds``; half of several curves or more cannot
-                be read.
+            ValueError: as ``clr_core.suggest_bounds``; half of several curves or more
+                cannot be read.
         """
         name = "RangeTest.bounds"
         return bounds(name, read_curves(name, self.lrs, self.losses, self.raised))
 
     def suggest(self, rule: Rule = "valley") -> float:
-        """Returns the rate that a rule of ``suggest_lr`` reads from the curve.
+        """Returns the rate that a rule of ``clr_core.suggest_lr`` reads.
 
         ``valley``, ``steep`` and ``minimum`` move with the number of steps.
         Of several curves it is the median over those that can be read.
@@ -141,7 +145,8 @@ class RangeTest(NamedTuple):
         try:
             curves = read_curves("repr", self.lrs, self.losses, self.raised)
         except (TypeError, ValueError, RuntimeError):
-            return tuple.__repr__(self)
+            fields = (f"{name}={value!r}" for name, value in vars(self).items())
+            return f"RangeTest({', '.join(fields)})"
         texts = [_measured(curves), *reservations(curves)]
         with contextlib.suppress(ValueError):
             base_lr, max_lr = bounds("repr", curves)

@@ -1,6 +1,7 @@
 """The losses by peak that a sweep has measured, which read and draw themselves."""
 
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,10 +13,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 RATIO = 10  # of max_lr to base_lr
-BELOW = 2  # how far max_lr is below the best peak: a longer cycle wants a lower one
+BELOW = 2  # how far max_lr is below the best peaks: longer cycles want lower ones
+GOOD = 0.02  # of the fall: losses that are as good as the least
 
 
-class Sweep(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Sweep:
     """The losses after short cycles by their peak: what ``lr_sweep`` returns.
 
     Attributes:
@@ -42,9 +45,14 @@ class Sweep(NamedTuple):
     def bounds(self) -> tuple[float, float]:
         """Returns (base_lr, max_lr) for ``clr_schedule``.
 
-        max_lr is half of the best peak, base_lr a tenth of max_lr.
+        max_lr is half of the geometric mean of the good peaks, those whose loss is the
+        least or less than 2 % of its fall from the start above it; base_lr is a tenth
+        of max_lr.
         """
-        max_lr = float(self.peaks[np.argmin(self.losses)]) / BELOW
+        least = self.losses.min()
+        fall = max(self.start - least, 0) if np.isfinite(self.start) else 0
+        good = self.peaks[self.losses <= least + GOOD * fall]
+        max_lr = float(np.prod(good) ** (1 / good.size)) / BELOW
         return max_lr / RATIO, max_lr
 
     def reservations(self) -> tuple[str, ...]:

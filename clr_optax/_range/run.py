@@ -65,7 +65,7 @@ def lr_range_test(
     RangeTest(96 losses, rates 0.0001 to 10; bounds 0.00599 to 0.0599)
     >>> schedule = clr_schedule(*test.bounds(), step_size=2000)
 
-    The rates, for i from 0 to num_steps - 1::
+    The rates, for i from 0 to num_steps - 1:
 
         min_lr * (max_lr / min_lr) ** (i / (num_steps - 1))   "exponential"
         min_lr + (max_lr - min_lr) * i / (num_steps - 1)      "linear"
@@ -198,9 +198,11 @@ def lr_range_test(
     with jax.debug_nans(False), jax.debug_infs(False):
         curves = [_measured(run.results, accumulate) for run in runs]
         if not several:
-            return RangeTest(lrs, *curves[0])._replace(raised=raised[0])
-        test = RangeTest(lrs, *jax.tree.map(lambda *a: jnp.stack(a), *curves))
-        return test._replace(raised=raised) if any(raised) else test
+            losses, smoothed, count, aux = curves[0]
+            return RangeTest(lrs, losses, smoothed, count, aux, raised[0])
+        losses, smoothed, count, aux = jax.tree.map(lambda *a: jnp.stack(a), *curves)
+        errors = raised if any(raised) else None
+        return RangeTest(lrs, losses, smoothed, count, aux, errors)
 
 
 def check_enough(

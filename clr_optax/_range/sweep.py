@@ -1,6 +1,5 @@
 """Short cycles at a few peaks: the best peak is measured, not read from a curve."""
 
-import dataclasses
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -187,8 +186,7 @@ class _Ends(NamedTuple):
     failures: list[tuple[Raised, Exception]]
 
 
-@dataclasses.dataclass(frozen=True)
-class _Training:
+class _Training(NamedTuple):
     """What all cycles have in common: the arguments of lr_sweep, checked."""
 
     loss_fn: LossFn
@@ -257,7 +255,7 @@ class _Training:
         failure = runs[0].failure
         if failure and peaks.size > 1 and all(run.failure is failure for run in runs):
             # one program made all of them: some may not fail by themselves
-            return dataclasses.replace(self, at_once=1).cycles(peaks, num_steps)
+            return self._replace(at_once=1).cycles(peaks, num_steps)
         last = slice(self.accumulate - 1, None, self.accumulate)
         curves = np.array(
             [

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from clr_optax import Sweep
 from lab import LabError
 
 # how a picture shows what an arm is for
@@ -25,9 +27,27 @@ def portable(text: str) -> str:
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Writes JSON; NaN and infinity, which JSON has not, become null."""
+    """Writes JSON, a list of numbers on one line; NaN and infinity become null."""
     text = json.dumps(_without_nan(content), indent=1, allow_nan=False)
+    numbers = r'\[\n\s*([^][{}"]*?)\n\s*\]'
+    text = re.sub(numbers, lambda found: f"[{' '.join(found[1].split())}]", text)
     write_text(path, text + "\n")
+
+
+def sweep_to_json(sweep: Sweep) -> dict[str, Any]:
+    """A sweep as lists, six digits of each loss, nearly as many as float32 has."""
+    return {
+        "peaks": sweep.peaks.tolist(),
+        "losses": [float(f"{loss:.6g}") for loss in sweep.losses.tolist()],
+        "start": sweep.start,
+        "steps": sweep.steps,
+    }
+
+
+def sweep_from_json(found: dict[str, Any]) -> Sweep:
+    """The sweep of such lists; a loss that JSON has not is infinite."""
+    losses = np.array([np.inf if x is None else x for x in found["losses"]])
+    return Sweep(np.array(found["peaks"]), losses, found["start"], found["steps"])
 
 
 def write_text(path: Path, text: str) -> None:

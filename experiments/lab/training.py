@@ -74,6 +74,11 @@ class State(NamedTuple):
     rest: Any
 
 
+def trained(state: State) -> Any:
+    """The weights as they are trained; another function gives their average, say."""
+    return state.params
+
+
 class Runs(NamedTuple):
     """Where all runs are: their figures, (runs, stretches, figures), and their state.
 
@@ -105,7 +110,7 @@ class Training:
 
     `batches(seed, number)` are those of a seed in a stretch, a step each; all stretches
     have equally many. The optimizers' states must be alike in structure: give a fixed
-    rate as a schedule.
+    rate as a schedule. `weights` of a run's state are what figures and scores are of.
     """
 
     task: Task
@@ -114,6 +119,7 @@ class Training:
     data: Any
     batches: Callable[[int, int], Any]
     until: int
+    weights: Callable[[State], Any] = trained
 
     @property
     def count(self) -> int:
@@ -163,7 +169,9 @@ class Training:
             )
             for x in leaves
         )
-        program = _advancing(self.task, self.optimizers, self.mesh, tree, shapes)
+        program = _advancing(
+            self.task, self.weights, self.optimizers, self.mesh, tree, shapes
+        )
         compile_seconds = time.perf_counter() - started
         runs = runs._replace(seconds=runs.seconds + compile_seconds)
 
@@ -180,9 +188,9 @@ class Training:
     def score(
         self, of_one: Callable[[Any, Any, Any], jax.Array], runs: Runs, data: Any
     ) -> NDArray[np.float32]:
-        """What a function of params, rest and data says of each run."""
-        own = runs.state.params, runs.state.rest
-        return awaited(_scoring(of_one, self.mesh)(own, (data,)))[: self.count]
+        """What a function of weights, rest and data says of each run."""
+        scoring = _scoring(of_one, self.weights, self.mesh)
+        return awaited(scoring((runs.state,), (data,)))[: self.count]
 
     def _arguments(self, state: State, number: int, data: Any) -> tuple[Any, Any]:
         """What is each run's own in a stretch, and what all runs share."""
@@ -230,6 +238,7 @@ def over_runs(
 
 def advance(
     task: Task,
+    weights: Callable[[State], Any],
     optimizers: Optimizers,
     state: State,
     which: jax.Array,
@@ -255,7 +264,7 @@ def advance(
 
     ours = jax.tree.map(lambda leaf: leaf[seed], batches)
     state, figures = jax.lax.scan(step, state, (ours, numbers))
-    return state, task.figures(state.params, state.rest, figures, data)
+    return state, task.figures(weights(state), state.rest, figures, data)
 
 
 @cache
@@ -278,19 +287,32 @@ def _beginning(task: Task, optimizers: Optimizers, mesh: Mesh, seeds: int) -> An
 
 @cache
 def _advancing(
-    task: Task, optimizers: Optimizers, mesh: Mesh, tree: Any, shapes: tuple[Any, ...]
+    task: Task,
+    weights: Callable[[State], Any],
+    optimizers: Optimizers,
+    mesh: Mesh,
+    tree: Any,
+    shapes: tuple[Any, ...],
 ) -> Any:
     """A program: all runs advanced. The state stays spread, figures are everywhere."""
-    of_one = partial(advance, task, optimizers)
+    of_one = partial(advance, task, weights, optimizers)
     shardings = NamedSharding(mesh, EACH), NamedSharding(mesh, WHOLE)
     program = jax.jit(partial(over_runs, of_one, mesh), out_shardings=shardings)
     return program.lower(*tree.unflatten(shapes)).compile()
 
 
 @cache
-def _scoring(of_one: Callable[[Any, Any, Any], jax.Array], mesh: Mesh) -> Any:
+def _scoring(
+    of_one: Callable[[Any, Any, Any], jax.Array],
+    weights: Callable[[State], Any],
+    mesh: Mesh,
+) -> Any:
     """A program: the function's values for all runs."""
-    return jax.jit(partial(over_runs, of_one, mesh))
+
+    def of_state(state: State, data: Any) -> jax.Array:
+        return of_one(weights(state), state.rest, data)
+
+    return jax.jit(partial(over_runs, of_state, mesh))
 
 
 def _values(schedule: optax.Schedule, steps: int) -> NDArray[np.float32]:

@@ -29,7 +29,7 @@ def meshes():
 NO_MESH = jax.make_mesh((), (), axis_types=())
 TOPS = itertools.count(0.625, 0.5)
 OPTIONS = [{}, {"step_size_down": 4, "mode": "exp_range"}]
-OPTIONS += [{"scale_fn": lambda cycle: 1.0}]
+OPTIONS += [{"scale_fn": lambda cycle: 1.0}, {"cycle_mult": 3}]
 
 
 def fresh(**options):
@@ -81,12 +81,13 @@ def test_the_rate_is_right_inside_shard_map():
             assert rate() == want
 
 
+@pytest.mark.parametrize("mult", [1, 3])
 @pytest.mark.parametrize("mode", MODES)
-def test_sharded_steps_give_sharded_rates(mode):
+def test_sharded_steps_give_sharded_rates(mode, mult):
     def rates(steps):
-        return clr(steps, 0.125, 0.625, 4, mode=mode, gamma=0.5)
+        return clr(steps, 0.125, 0.625, 4, cycle_mult=mult, mode=mode, gamma=0.5)
 
-    steps = np.arange(8)
+    steps = np.arange(8) * mult
     want = np.asarray(rates(steps))
     for mesh in meshes()[:3]:
         sharding = jax.NamedSharding(mesh, jax.P("x"))

@@ -16,6 +16,7 @@ from clr_optax import clr_schedule
 LAWS = (
     "clr_core/test_clr.py",
     "clr_core/test_clr_cosine.py",
+    "clr_core/test_clr_growing.py",
     "clr_core/test_triangle.py",
 )
 MORE = "clr_core/test_clr_compiled.py", "clr_core/test_clr_numbers.py"

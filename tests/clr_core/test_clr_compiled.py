@@ -18,8 +18,9 @@ OPTIONS = [{"mode": mode, "gamma": 0.9375} for mode in MODES] + [
     {"scale_fn": lambda cycle: 1 / cycle},
     {"scale_fn": lambda step: jnp.exp(-step / 64), "scale_mode": "iterations"},
     {"anneal": "cosine", "mode": "exp_range", "gamma": 0.9375},
+    {"cycle_mult": 2, "mode": "triangular2"},
 ]
-NAMES = [*MODES, "scale by cycle", "scale by step", "half cosines"]
+NAMES = [*MODES, "scale by cycle", "scale by step", "half cosines", "growing"]
 pytestmark = pytest.mark.usefixtures("strict")
 
 

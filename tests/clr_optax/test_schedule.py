@@ -183,9 +183,11 @@ def test_resuming_equals_never_having_stopped(stop, more):
     jax.tree.map(np.testing.assert_array_equal, resumed, unbroken)
 
 
+@pytest.mark.parametrize("mult", [1, 2])
 @pytest.mark.parametrize("mode", ["triangular", "triangular2", "exp_range"])
-def test_momentum_mirrors_the_rate(mode):
-    counts, options = jnp.arange(30), {"mode": mode, "step_size_down": 3}
+def test_momentum_mirrors_the_rate(mode, mult):
+    counts = jnp.arange(30)
+    options = {"mode": mode, "step_size_down": 3, "cycle_mult": mult}
     if mode == "exp_range":
         options["gamma"] = 0.9375
     rate = clr_schedule(0.5, 0.75, 5, **options)(counts)

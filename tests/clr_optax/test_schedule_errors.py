@@ -19,6 +19,8 @@ GROUPS = "build one schedule for each group of optax.multi_transform"
 NAME = "scale_fn as a function or as 'module:name', got scale_fn="
 FROM_1 = r"from 1 to 2\*\*31 - 1 \(steps in half a cycle\), got"
 HALF = f"a whole step_size {FROM_1} "
+KNOWN = "cycle_mult as one number that is known, got cycle_mult="
+MULT = r"a whole cycle_mult from 1 to 2\*\*31 - 1, got cycle_mult="
 
 WRONG_KINDS = [
     ({"base_lr": "0.1"}, f"base_lr {NUMBER}base_lr='0.1', leave out the quotes"),
@@ -33,6 +35,11 @@ WRONG_KINDS = [
     ({"base_lr": abs}, f"base_lr {NUMBER}base_lr=<built-in function abs>, convert"),
     ({"step_size": [4]}, rf"step_size {NUMBER}step_size=\[4\], {GROUPS}"),
     ({"step_size_down": True}, f"step_size_down {NUMBER}step_size_down=True, write"),
+    ({"cycle_mult": "2"}, f"cycle_mult {NUMBER}cycle_mult='2', leave out the quotes"),
+    ({"cycle_mult": None}, f"cycle_mult {NUMBER}cycle_mult=None, give it a number"),
+    ({"cycle_mult": True}, f"cycle_mult {NUMBER}cycle_mult=True, write 0 or 1"),
+    ({"cycle_mult": [2]}, rf"cycle_mult {NUMBER}cycle_mult=\[2\], {GROUPS}"),
+    ({"cycle_mult": np.array([2])}, f"{KNOWN}array.*, code is compiled for each"),
     ({"gamma": "0.9"}, f"gamma {NUMBER}gamma='0.9', leave out the quotes"),
     ({"scale_fn": 0.5}, "scale_fn as a function, got scale_fn=0.5, such as lambda cyc"),
     ({"mode": None}, "mode as text, got mode=None, such as 'triangular'"),
@@ -60,6 +67,9 @@ WRONG_VALUES = [
     ({"step_size": math.inf}, "a finite step_size, got step_size=inf, look at what"),
     ({"step_size": 2**31}, f"{HALF}step_size=2147483648, "),
     ({"step_size_down": 2.5}, f"a whole step_size_down {FROM_1} .*=2.5, .* and round"),
+    ({"cycle_mult": 0}, rf"{MULT}0\.0, each cycle is so many times as long as the one"),
+    ({"cycle_mult": 1.5}, rf"{MULT}1\.5, each cycle is so many times as long as"),
+    ({"cycle_mult": 2**31}, rf"{MULT}2147483648\.0, each cycle"),
     (
         {"mode": "triangluar"},
         "mode 'triangular' or 'triangular2' or 'exp_range', got mode='triangluar', "
@@ -181,6 +191,8 @@ others = st.sampled_from([None, True, 1j, [], {}, abs, jnp.cos, object(), "os:no
 anything = reals | arrays | scalars | names | others | st.text() | st.binary()
 
 
+NAMES = ["step_size_down", "cycle_mult", "mode", "gamma", "scale_fn", "scale_mode"]
+NAMES += ["anneal"]
 likely = st.integers(0, 7).flatmap(lambda odds: plausible if odds else anything)
 
 
@@ -191,9 +203,7 @@ likely = st.integers(0, 7).flatmap(lambda odds: plausible if odds else anything)
     likely,
     st.just({})
     | st.dictionaries(
-        st.sampled_from(
-            ["step_size_down", "mode", "gamma", "scale_fn", "scale_mode", "anneal"]
-        ),
+        st.sampled_from(NAMES),
         anything,
     ),
 )

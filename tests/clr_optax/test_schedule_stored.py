@@ -86,6 +86,6 @@ def test_functions_without_a_name_need_cloudpickle_or_dill(scale_fn):
 
 @pytest.mark.parametrize("factory", FACTORIES)
 def test_yaml_stores_the_config(factory):
-    schedule = factory(0.25, 0.5, 4, mode="exp_range", gamma=0.5)
+    schedule = factory(0.25, 0.5, 4, cycle_mult=2, mode="exp_range", gamma=0.5)
     config = yaml.safe_load(yaml.safe_dump(schedule.config()))
     assert factory(**config) == schedule

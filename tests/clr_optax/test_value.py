@@ -32,7 +32,7 @@ class Fade:
 sizes = st.integers(1, 2**30 - 1)
 options = st.fixed_dictionaries(
     {},
-    optional={"step_size_down": sizes},
+    optional={"step_size_down": sizes, "cycle_mult": st.integers(1, 4)},
 ) | st.sampled_from(
     [
         {"mode": "triangular2"},
@@ -74,6 +74,7 @@ def test_config_is_the_call():
         "max_lr": 1.0,
         "step_size": 4,
         "step_size_down": 2,
+        "cycle_mult": 1,
         "mode": "triangular",
         "gamma": 1.0,
         "scale_fn": f"{__name__}:inverse",
@@ -91,10 +92,10 @@ def test_repr_shows_what_differs_from_the_defaults():
         "momentum_schedule(base_momentum=0.85, max_momentum=0.95, step_size=4, "
         "mode='exp_range', gamma=0.5)"
     )
-    cosine = clr_schedule(0, 1, 4, scale_fn=inverse, anneal="cosine")
-    assert repr(cosine) == (
-        "clr_schedule(base_lr=0.0, max_lr=1.0, step_size=4, scale_fn=inverse, "
-        "anneal='cosine')"
+    options = {"cycle_mult": np.int8(2), "scale_fn": inverse, "anneal": "cosine"}
+    assert repr(clr_schedule(0, 1, 4, **options)) == (
+        "clr_schedule(base_lr=0.0, max_lr=1.0, step_size=4, cycle_mult=2, "
+        "scale_fn=inverse, anneal='cosine')"
     )
 
 
@@ -105,6 +106,7 @@ def test_repr_shows_what_differs_from_the_defaults():
         clr_schedule(Fraction(1, 2), np.float32(1), 4.0),
         clr_schedule(0.5, 1.0, 4, step_size_down=4),
         clr_schedule(0.5, 1.0, 4, scale_mode="cycle", gamma=1, anneal="linear"),
+        clr_schedule(0.5, 1.0, 4, cycle_mult=jnp.float32(1)),
         clr_schedule(np.array(0.5), jnp.float32(1), jnp.int32(4)),
         clr_schedule(jnp.bfloat16(0.5), jnp.asarray(1.0), np.array(4.0)),
     ],
@@ -116,6 +118,7 @@ def test_the_way_a_number_is_written_does_not_matter(same):
     assert repr(same) == repr(plain)
     assert same != clr_schedule(0.5, 1.0, 5)
     assert same != clr_schedule(0.5, 1.0, 4, anneal="cosine")
+    assert same != clr_schedule(0.5, 1.0, 4, cycle_mult=2)
     assert same != momentum_schedule(0.5, 0.9, 4)
 
 

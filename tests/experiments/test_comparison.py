@@ -209,7 +209,7 @@ def test_a_range_test_that_cannot_be_read_ends_the_run(
 ):
     def flat(*args):
         test = known_range_tests(*args)
-        return test._replace(losses=np.ones_like(test.losses))
+        return replace(test, losses=np.ones_like(test.losses))
 
     monkeypatch.setattr(parts, "range_tests", flat)
     assert run()[0] == 1

@@ -7,8 +7,18 @@ import pytest
 
 import transformer
 from lab import saved
-from lab.transformer import parts, report
-from lab.transformer.protocol import BASELINE, SHORT, final_arms
+from lab.transformer import report
+from lab.transformer.protocol import (
+    BASELINE,
+    CYCLES,
+    FREE_SWEPT,
+    FREE_TUNED,
+    SHORT,
+    WSD,
+    free_arms,
+    one_run_arms,
+    planned_arms,
+)
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +40,11 @@ def stopped_and_resumed(tmp_path_factory):
     return stopped, run(out, "--short", "--resume"), out
 
 
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory):
+    return run(tmp_path_factory.mktemp("unbroken"), "--short")
+
+
 def run(out, *arguments):
     code = transformer.main([*arguments, "--out", str(out)])
     path = out / "transformer.json"
@@ -37,20 +52,23 @@ def run(out, *arguments):
 
 
 @pytest.mark.slow
-def test_a_short_run_is_stopped_and_gone_on_with(stopped_and_resumed):
+def test_a_short_run_is_stopped_and_gone_on_with(stopped_and_resumed, unbroken):
     (stopped, early), (code, results), out = stopped_and_resumed
     assert (stopped, code) == (130, 0)
     assert "finished" not in early
     assert results["runs"][: len(early["runs"])] == early["runs"]
-    assert results["range_test"] == early["range_test"]
+    assert results["sweeps"] == early["sweeps"]
     assert results["seconds"] > early["seconds"]
-    assert len(results["runs"]) == SHORT.runs
     runs = {(r["stage"], r["length"], r["arm"], r["seed"]) for r in results["runs"]}
-    assert len(runs) == SHORT.runs
+    # two of the lengths are read of each run with the four arms of no length
+    assert len(runs) == len(results["runs"]) == SHORT.runs + 4 * SHORT.seeds
+    assert unbroken[0] == 0
+    for name in ("base_lr", "peak", "runs"):
+        assert results[name] == unbroken[1][name]
     assert {p.name for p in out.iterdir()} == {
         "transformer.json",
         "README.md",
-        "range_test.png",
+        "sweep.png",
         "loss.png",
     }
 
@@ -67,7 +85,7 @@ def test_the_results_say_what_they_depend_on(stopped_and_resumed):
 @pytest.mark.slow
 def test_redraw_trains_nothing(stopped_and_resumed, monkeypatch, capsys):
     out = stopped_and_resumed[2]
-    pictures = [out / "range_test.png", out / "loss.png"]
+    pictures = [out / "sweep.png", out / "loss.png"]
     for picture in pictures:
         picture.unlink()
     for name in ("experiment", "read_text"):
@@ -80,23 +98,30 @@ def test_redraw_trains_nothing(stopped_and_resumed, monkeypatch, capsys):
 
 def known(trainings, settings, text, found):
     """Stands for the experiment: runs whose figures are known by their numbers."""
-    losses = [[7.0] * 20 + list(np.linspace(7, 4, 20)) + [4, 5, 9, 20]] * 2
-    lrs = np.geomspace(1e-6, 1, len(losses[0])).tolist()
-    yield {"range_test": {"lrs": lrs, "losses": losses}, "base_lr": 0.1, "peak": 0.2}
+    sweep = {"peaks": [0.2, 0.4, 0.8], "losses": [5.0, 4.0, None], "start": 7.0}
+    sweep |= {"steps": 700, "bounds": [0.02, 0.2], "seconds": 1.0}
+    yield {"sweeps": [sweep] * settings.seeds, "base_lr": 0.02, "peak": 0.2}
     yield {"runs": list(known_runs(settings)), "finished": True}
 
 
 def known_runs(settings):
-    arms = final_arms(0.1, 0.2, 0.3, 12)
+    bounds, scores = (0.02, 0.2), (3.0, 2.5, 2.6, 2.7, np.nan)
+    one = one_run_arms(bounds, settings)
+    free = free_arms({FREE_SWEPT: 0.2, FREE_TUNED: 0.3}, settings)
     for length in settings.lengths:
-        for peak, bits in zip(settings.grid, (3.0, 2.5, np.nan), strict=True):
-            run = {"stage": "grid", "length": length, "arm": f"{peak:g}", "seed": 0}
-            yield run | {"role": "baseline", "bits": bits, "losses": [5.0]}
-        for number, (name, arm) in enumerate(arms.items()):
-            for seed in range(settings.seeds):
-                run = {"stage": "final", "length": length, "arm": name, "seed": seed}
-                bits = 2.0 + 0.1 * number + 0.01 * seed * (1 + number)
-                yield run | {"role": arm.role, "bits": bits, "losses": [5.0, bits]}
+        for stage in ("grid", "free grid"):
+            for peak, bits in zip(settings.grid, scores, strict=True):
+                run = {"stage": stage, "length": length, "arm": f"{peak:g}", "seed": 0}
+                yield run | {"role": "baseline", "bits": bits, "losses": [5.0]}
+        number = 0
+        planned = planned_arms(bounds, 0.3, length, settings)
+        for stage, arms in {"final": planned, "one run": one, "free": free}.items():
+            for name, arm in arms.items():
+                for seed in range(settings.seeds):
+                    run = {"stage": stage, "length": length, "arm": name, "seed": seed}
+                    bits = 2.0 + 0.01 * number + 0.01 * seed * (1 + number)
+                    yield run | {"role": arm.role, "bits": bits, "losses": [5.0, bits]}
+                number += 1
 
 
 @pytest.fixture
@@ -109,24 +134,28 @@ def test_the_summary_compares_by_seed_with_the_tuned_cosine(without_training, tm
     code, results = run(tmp_path, "--short")
     assert code == 0
     rows = {(row["length"], row["arm"]): row for row in report.summary(results)}
-    assert len(rows) == 2 * 5
+    assert len(rows) == 2 * 9
     tuned, cosine = rows[12, BASELINE], rows[12, "warm-up cosine"]
     assert tuned["less_baseline"] == (0, 0, 0)
-    np.testing.assert_allclose(cosine["bits"], [2.1, 2.12])
-    # differences of 0.1 and 0.11, and Student's t for one degree of freedom
+    np.testing.assert_allclose(cosine["bits"], [2.01, 2.03])
+    # differences of 0.01 and 0.02, and Student's t for one degree of freedom
     gain = cosine["less_baseline"]
-    assert gain.mean == pytest.approx(0.105)
+    assert gain.mean == pytest.approx(0.015)
     assert gain.high - gain.mean == pytest.approx(12.7062047 * 0.005, rel=1e-6)
-    assert (tuned["tuning_steps"], cosine["tuning_steps"]) == (3 * 12, 2 * 60)
-    assert rows[24, BASELINE]["tuning_steps"] == 3 * 24
+    assert (tuned["tuning_steps"], cosine["tuning_steps"]) == (5 * 12, 2 * 700)
+    assert rows[24, BASELINE]["tuning_steps"] == 5 * 24
+    assert rows[12, FREE_TUNED]["tuning_steps"] == 5 * 24
+    # two runs, one run with two cool-downs of a fifth, one run
+    steps = [rows[12, arm]["steps"] for arm in (BASELINE, WSD, CYCLES, FREE_SWEPT)]
+    assert steps == [12 + 24, 19 + 2 + 5, 24, 24]
 
 
 def test_the_tuned_peak_is_the_grid_s_best_that_did_not_diverge(
     without_training, tmp_path
 ):
     _, results = run(tmp_path, "--short")
-    assert results["runs"][2]["bits"] is None
-    assert report.tuned_peak(results["runs"], 12) == 0.003
+    assert results["runs"][4]["bits"] is None
+    assert report.tuned_peak(results["runs"], "grid", 12) == 0.0015
 
 
 def test_the_table_has_a_line_for_each_arm(without_training, tmp_path):
@@ -143,11 +172,12 @@ def test_the_table_has_a_line_for_each_arm(without_training, tmp_path):
         "AdamW with",
         *["12 steps", "less cosine", "24 steps"],
         head[2],
-        "tuning",
+        *["steps", "tuning"],
     ]
     assert lines[0][:3] == [BASELINE, "2.005 ± 0.007", ""]
-    assert lines[1][:3] == ["warm-up cosine", "2.110 ± 0.014", "+0.105 ± 0.064"]
-    assert [line[-1] for line in lines] == ["36 to 72", *["120"] * 4]
+    assert lines[1][:3] == ["warm-up cosine", "2.020 ± 0.014", "+0.015 ± 0.064"]
+    tuning = [line[-1] for line in lines]
+    assert tuning == ["60 to 120", *["1,400"] * 7, "120"]
     assert "n=2 paired seeds" in caption
 
 
@@ -178,14 +208,15 @@ def test_a_run_that_is_not_finished_is_kept(without_training, tmp_path, capsys):
     assert "is of other settings" in capsys.readouterr().err
 
 
-def test_a_finished_run_is_begun_anew(without_training, tmp_path):
+def test_a_finished_run_is_begun_anew(without_training, tmp_path, monkeypatch):
     assert run(tmp_path, "--short")[0] == 0
+    (tmp_path / "checkpoints").mkdir()
+    given = []
+
+    def seen(trainings, settings, text, found):
+        given.append((found, trainings.folder.exists()))
+        yield from known(trainings, settings, text, found)
+
+    monkeypatch.setattr(transformer, "experiment", seen)
     assert run(tmp_path, "--short")[0] == 0
-
-
-def test_range_tests_that_cannot_be_read_end_the_run(monkeypatch, tmp_path, capsys):
-    flat = {"lrs": np.geomspace(1e-6, 1, 60), "losses": np.full((2, 60), 7.0)}
-    monkeypatch.setattr(parts, "range_tests", lambda network, text: flat)
-    code, results = run(tmp_path, "--short")
-    assert (code, results) == (1, None)
-    assert "the range tests cannot be read" in capsys.readouterr().err
+    assert given == [({}, False)]

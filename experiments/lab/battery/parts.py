@@ -24,6 +24,7 @@ from clr_optax import lr_range_test, lr_sweep
 from lab.battery.protocol import OPTIMIZERS, Cell, Settings
 from lab.battery.tasks import Task, tasks
 from lab.data import load
+from lab.saved import sweep_to_json
 from lab.transformer.text import read_text
 
 Floats = NDArray[np.float32]
@@ -164,19 +165,10 @@ def sweeps(
     loss_fn: Callable[..., Any], task: Task, optimizer: Any, keys: jax.Array
 ) -> list[dict[str, Any]]:
     """What the library's sweep finds, once with each key."""
-    found = []
-    for key in keys:
-        sweep = lr_sweep(loss_fn, task.init, None, optimizer=optimizer, key=key)
-        found.append(
-            {
-                "max_lr": sweep.bounds()[1],
-                "peaks": _digits(sweep.peaks),
-                "losses": _digits(sweep.losses),
-                "steps": sweep.steps,
-                "reservations": sweep.reservations(),
-            }
-        )
-    return found
+    sweeps = [
+        lr_sweep(loss_fn, task.init, None, optimizer=optimizer, key=key) for key in keys
+    ]
+    return list(map(sweep_to_json, sweeps))
 
 
 def _edge(after: Floats) -> int | None:

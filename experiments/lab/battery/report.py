@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from clr_optax import RangeTest
 from lab import tables
 from lab.battery.peers import fastai_valley, lightning, torch_lr_finder
+from lab.saved import sweep_from_json
 from lab.tables import Table
 
 Floats = NDArray[np.float64]
@@ -105,9 +106,8 @@ def answers_of(cell: dict[str, Any]) -> list[tuple[str, float | None, tuple[str,
         together, mean = RangeTest(lrs, losses), RangeTest(lrs, losses.mean(axis=0))
         found.append((f"bounds(), {len(losses)} x {steps}", _max_lr(together), ()))
         found.append((f"bounds(), mean of {len(losses)} x {steps}", _max_lr(mean), ()))
-    for sweep in cell["sweeps"]:
-        notes = tuple(sweep["reservations"])
-        found.append(("lr_sweep", sweep["max_lr"], notes))
+    sweeps = map(sweep_from_json, cell["sweeps"])
+    found += [("lr_sweep", s.bounds()[1], s.reservations()) for s in sweeps]
     return found
 
 
@@ -201,7 +201,6 @@ SHOWN = {
     "bounds(), 100 steps": "`bounds()`, 100 steps",
     "bounds(), 1000 steps": "`bounds()`, 1,000 steps",
     "lr_sweep": "`lr_sweep`",
-    "limit, 100": "0.2.0, 100 steps",
     "fastai valley, 100": "fastai's valley",
     "torch-lr-finder, 100": "torch-lr-finder",
 }
@@ -307,15 +306,15 @@ def hopes(scored: Scored) -> list[str]:
     steps = max(s["steps"] for a in swept for s in a.cell["sweeps"])
     reached = "reached" if steps <= 1500 else "NOT reached"
     lines.append(f"lr_sweep: {steps} steps at most (1500 allowed): {reached}")
-    told, silent = warned(scored, "reporting")
-    if not np.isnan(told):
-        lines.append(_hope("failures without a reservation", 1 - told, 0.5))
-    lines.append(_hope("reservations for nothing", silent, 0.1))
+    told, rest = warned(scored, "reporting")
+    silent = [not note for note in told]
+    lines.append(_hope("failures without a reservation", _share(silent), 0.5))
+    lines.append(_hope("reservations for nothing", _share(rest), 0.1))
     return lines
 
 
-def warned(scored: Scored, half: str) -> tuple[float, float]:
-    """The shares of failures, and of the others, that carry a reservation on max_lr."""
+def warned(scored: Scored, half: str) -> tuple[list[bool], list[bool]]:
+    """Whether each failure, and each other test, carries a reservation on max_lr."""
     told: list[bool] = []
     rest: list[bool] = []
     for words in scored:
@@ -326,7 +325,12 @@ def warned(scored: Scored, half: str) -> tuple[float, float]:
                         note.startswith("max_lr") for note in answer.reservations
                     )
                     (told if answer.regret > BAD else rest).append(notes)
-    return float(np.mean(told)) if told else np.nan, float(np.mean(rest))
+    return told, rest
+
+
+def _share(values: list[bool]) -> float | None:
+    """How many are true, None of none."""
+    return float(np.mean(values)) if values else None
 
 
 def _hope(words: str, value: float | None, most: float) -> str:

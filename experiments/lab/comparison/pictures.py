@@ -1,6 +1,7 @@
 """The pictures of comparison.py, from its JSON's content alone."""
 
 import contextlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ def bounds_by_seed(results: Results) -> list[tuple[float, float]]:
     found = []
     for losses in test.losses:
         with contextlib.suppress(ValueError):
-            found.append(test._replace(losses=losses).bounds())
+            found.append(replace(test, losses=losses).bounds())
     return found
 
 

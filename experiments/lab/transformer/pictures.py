@@ -6,23 +6,27 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from lab.saved import DASHES, panels, save_figure
-from lab.transformer.report import as_curves, by_arm
+from lab.saved import DASHES, panels, save_figure, sweep_from_json
+from lab.transformer.report import by_arm
 
 
 def draw_all(results: dict[str, Any], out: Path) -> None:
-    """Writes range_test.png and loss.png."""
-    save_figure(draw_range_test(results), out / "range_test.png")
+    """Writes sweep.png and loss.png."""
+    save_figure(draw_sweeps(results), out / "sweep.png")
     save_figure(draw_loss(results), out / "loss.png")
 
 
-def draw_range_test(results: dict[str, Any]) -> Figure:
-    """The range test as the library draws it, with the peak that was taken."""
+def draw_sweeps(results: dict[str, Any]) -> Figure:
+    """The losses by peak of each seed, with the bounds that were taken."""
     figure = Figure(figsize=(8, 4.5), layout="constrained")
-    axes = as_curves(results["range_test"]).plot(figure.subplots())
-    axes.axvline(results["peak"], color="black", lw=1)
-    axes.set_ylabel("loss in bits per character")
-    axes.set_title("Range test with AdamW; the line is the peak that was taken")
+    axes = figure.subplots()
+    for seed, sweep in enumerate(map(sweep_from_json, results["sweeps"])):
+        known = np.isfinite(sweep.losses)
+        axes.plot(sweep.peaks[known], sweep.losses[known], "o-", label=f"seed {seed}")
+    axes.axvspan(results["base_lr"], results["peak"], alpha=0.2, lw=0, label="bounds")
+    axes.set(xscale="log", xlabel="peak of the cycle", ylabel="bits per character")
+    axes.set_title("lr_sweep with AdamW: what a cycle of each peak ends at")
+    axes.legend()
     return figure
 
 

@@ -3,34 +3,48 @@
 1. The text is pydoc_data.topics, its topics in alphabetical order. The last tenth is
    held out: no choice sees it. Choices are made on the rest: trained on its first
    eight ninths, scored on the last.
-2. Sizes, initial weights, lengths, the grid and the reading in 3 were chosen so, with
-   one or two seeds. There, more context or width gained nothing at these lengths, and
-   dropout cost 0.04 to 0.09 bits; it stays as a part of what users train.
-3. A range test with AdamW on each seed, 200 steps from 1e-6 to 1. base_lr is the lower
-   of its bounds, and the peak is what the rule "minimum" reads, a tenth of the rate
-   with the lowest loss, each the median over the seeds. The upper bound is no peak for
-   AdamW: its loss stays flat for long before it diverges, and the bound, 0.03 to 0.13
-   in the trials, was 10 to 40 times the best peak; CLR and cosine with it ended at 4.0
-   to 4.4 bits where 2.5 to 2.8 were possible.
-4. The tuned peak of warm-up and cosine: the best of 0.001, 0.003 and 0.01 in runs of
-   the final length, one seed, for each length anew. All other arms, the fixed rate
-   too, take the range test's peak. Tuning is counted in training steps.
-5. The final runs train on all but the held-out tenth, five paired seeds (the same
+2. Sizes, initial weights, lengths and the grid were chosen so, with one or two seeds.
+   There, more context or width gained nothing at these lengths, and dropout cost 0.04
+   to 0.09 bits; it stays as a part of what users train.
+3. lr_sweep with AdamW and its defaults on each seed, over the loader, each cycle scored
+   on the same batches of what choices are scored on. Its bounds are taken as they are,
+   the medians over the seeds, by every arm that is not said to be tuned.
+4. The tuned peak of warm-up and cosine: the best of a grid of five, in runs of the
+   final length, one seed, for each length anew; that of Schedule-Free alike, in runs
+   of the greatest length. Tuning is counted in training steps.
+5. Arms that know the length: warm-up and cosine, CLR in one cycle with b1 against the
+   rate, CLR in three cycles with halved heights, and warm-up, hold and cool-down (WSD),
+   which warms up for a tenth of the least length and cools down in a straight line for
+   the last fifth. A run of each for each length; of WSD one run would do, continued
+   after each cool-down's start, which is what its steps are counted as.
+6. Arms that do not: a fixed rate, CLR in cycles as long as the least length, and
+   Schedule-Free AdamW, which warms up as WSD does, read at its averaged weights. One
+   run of each, read at each length.
+7. The final runs train on all but the held-out tenth, five paired seeds (the same
    weights, batches and dropout for every arm), and every character of the held-out
-   tenth but its first is scored once, in bits. No choice follows.
+   tenth but its first is scored once for each length, in bits. No choice follows.
+
+Hopes, answered on the page: at every length, the one run of CLR in cycles is within
+0.03 bits of the tuned warm-up and cosine laid out for that length; and warm-up and
+cosine with the sweep's peak is within 0.02 bits of it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import optax
 
 from clr_optax import clr_schedule, momentum_schedule
-from lab.training import Arm, Role, warmup_cosine
+from lab.training import Arm, Role, State, warmup_cosine
 
-ARMS = 5  # of the final runs, those of `final_arms`
+PLANNED, ONE_RUN, FREE = 5, 2, 2  # how many arms the functions below return
 BASELINE = "warm-up cosine, tuned"
+WSD = "warm-up, hold, cool-down"
+CYCLES = "CLR in cycles"
+FREE_SWEPT, FREE_TUNED = "Schedule-Free", "Schedule-Free, tuned"
+HOPES = {CYCLES: 0.03, "warm-up cosine": 0.02}  # bits above the baseline
+COOL_DOWN = 0.2  # of a run with WSD
 
 
 @dataclass(frozen=True)
@@ -45,24 +59,29 @@ class Settings:
     heads: int = 4
     blocks: int = 2
     dropout: float = 0.1
-    range_steps: int = 200
-    grid: tuple[float, ...] = (0.001, 0.003, 0.01)
+    cycle: int = 200  # steps of each cycle of a sweep
+    held_out: int = 8  # batches on which a cycle of a sweep is scored
+    grid: tuple[float, ...] = (0.00075, 0.0015, 0.003, 0.006, 0.012)
     every: int = 20  # steps of training whose losses become one figure
 
     @property
     def runs(self) -> int:
-        """How many runs there are in all."""
-        return len(self.lengths) * (len(self.grid) + ARMS * self.seeds)
+        """How many runs there are in all, one that is read at each length as one."""
+        of_length = len(self.grid) + PLANNED * self.seeds
+        read = len(self.grid) + (ONE_RUN + FREE) * self.seeds
+        return len(self.lengths) * of_length + read
 
     @property
     def stretches(self) -> int:
         """How many stretches of `every` steps all runs have together."""
-        each = self.runs // len(self.lengths)
-        return each * sum(self.lengths) // self.every
+        of_length = len(self.grid) + PLANNED * self.seeds
+        read = len(self.grid) + (ONE_RUN + FREE) * self.seeds
+        steps = of_length * sum(self.lengths) + read * self.lengths[-1]
+        return steps // self.every
 
 
 SHORT = Settings(
-    lengths=(12, 24), seeds=2, context=16, width=32, blocks=1, range_steps=60, every=4
+    lengths=(12, 24), seeds=2, context=16, width=32, blocks=1, cycle=20, every=4
 )
 
 
@@ -72,34 +91,92 @@ def _update(
     return optax.adamw(learning_rate, b1).update(gradients, state, params)
 
 
-# its rate and b1 are numbers that come with each step; so, one program serves all arms
+def _free_update(gradients: Any, state: Any, params: Any, *, learning_rate: Any) -> Any:
+    return _schedule_free(learning_rate).update(gradients, state, params)
+
+
+def _schedule_free(learning_rate: Any) -> optax.GradientTransformationExtraArgs:
+    """With the decay of weights that optax.adamw has."""
+    return optax.contrib.schedule_free_adamw(learning_rate, weight_decay=1e-4)
+
+
+# rate and b1 are numbers that come with each step; so, one program serves all arms
 ADAMW = optax.GradientTransformationExtraArgs(optax.adamw(0.0).init, _update)
+SCHEDULE_FREE = optax.GradientTransformationExtraArgs(
+    _schedule_free(0.0).init, _free_update
+)
 USUAL_B1 = optax.constant_schedule(0.9)
 
 
-def adamw(role: Role, rate: optax.Schedule, b1: optax.Schedule = USUAL_B1) -> Arm:
+def averaged(state: State) -> Any:
+    """The weights at which Schedule-Free is evaluated."""
+    return optax.contrib.schedule_free_eval_params(state.opt_state, state.params)
+
+
+def adamw(
+    role: Role, about: str, rate: optax.Schedule, b1: optax.Schedule = USUAL_B1
+) -> Arm:
     """AdamW with its rate and b1 by step."""
-    return Arm("AdamW", role, rate, ADAMW, {"learning_rate": rate, "b1": b1})
+    return Arm(about, role, rate, ADAMW, {"learning_rate": rate, "b1": b1})
 
 
-def final_arms(
-    base_lr: float, peak: float, tuned: float, length: int
+def planned_arms(
+    bounds: tuple[float, float], tuned: float, length: int, settings: Settings
 ) -> dict[str, Arm]:
-    """The arms of the final runs; the peak is the range test's, tuned the grid's."""
+    """The arms that know their length; the bounds are the sweep's, tuned the grid's."""
+    base_lr, peak = bounds
+    about = f"{base_lr:.4g} to {peak:.4g}, {length} steps"
     half, sixth = length // 2, length // 6
-    cycles = clr_schedule(base_lr, peak, sixth, mode="triangular2")
-    b1 = momentum_schedule(0.85, 0.95, half)
+    three = clr_schedule(base_lr, peak, sixth, mode="triangular2")
+    one, b1 = clr_schedule(base_lr, peak, half), momentum_schedule(0.85, 0.95, half)
+    down = optax.linear_schedule(peak, 0.0, round(COOL_DOWN * length))
+    hold = optax.join_schedules([warm_up(peak, settings), down], [cooling(length)])
     return {
-        BASELINE: adamw("baseline", warmup_cosine(tuned, length)),
-        "warm-up cosine": adamw("peer", warmup_cosine(peak, length)),
-        "fixed": adamw("fixed", optax.constant_schedule(peak)),
-        "CLR triangular2": adamw("cyclical", cycles),
-        "CLR one cycle, b1 too": adamw(
-            "cyclical", clr_schedule(base_lr, peak, half), b1
-        ),
+        BASELINE: cosine_arm(tuned, length),
+        "warm-up cosine": adamw("peer", about, warmup_cosine(peak, length)),
+        WSD: adamw("peer", about, hold),
+        "CLR one cycle, b1 too": adamw("cyclical", about, one, b1),
+        "CLR triangular2": adamw("cyclical", about, three),
+    }
+
+
+def one_run_arms(bounds: tuple[float, float], settings: Settings) -> dict[str, Arm]:
+    """The arms that are read at each length, with AdamW."""
+    about = f"{bounds[0]:.4g} to {bounds[1]:.4g}"
+    cycles = clr_schedule(*bounds, settings.lengths[0] // 2)
+    return {
+        "fixed": adamw("fixed", about, optax.constant_schedule(bounds[1])),
+        CYCLES: adamw("cyclical", about, cycles),
+    }
+
+
+def free_arms(peaks: Mapping[str, float], settings: Settings) -> dict[str, Arm]:
+    """Schedule-Free AdamW with each peak."""
+    rates = {name: warm_up(peak, settings) for name, peak in peaks.items()}
+    return {
+        name: Arm(
+            f"peak {peaks[name]:.4g}", "peer", r, SCHEDULE_FREE, {"learning_rate": r}
+        )
+        for name, r in rates.items()
     }
 
 
 def grid_arms(grid: Iterable[float], length: int) -> dict[str, Arm]:
     """Warm-up and cosine with each peak of the grid."""
-    return {f"{p:g}": adamw("baseline", warmup_cosine(p, length)) for p in grid}
+    return {f"{peak:g}": cosine_arm(peak, length) for peak in grid}
+
+
+def cosine_arm(peak: float, length: int) -> Arm:
+    """Warm-up and cosine with a peak of the grid."""
+    about = f"peak {peak:.4g}, {length} steps"
+    return adamw("baseline", about, warmup_cosine(peak, length))
+
+
+def warm_up(peak: float, settings: Settings) -> optax.Schedule:
+    """From 0 to the peak in a tenth of the least length, then on at the peak."""
+    return optax.linear_schedule(0.0, peak, settings.lengths[0] // 10)
+
+
+def cooling(length: int) -> int:
+    """The step at which WSD begins to cool down."""
+    return length - round(COOL_DOWN * length)

@@ -168,6 +168,7 @@ def test_an_aux_that_is_missing_is_told():
 SOME = st.text() | st.booleans() | st.binary() | st.lists(st.integers())
 JUNK = st.none() | SOME
 NUMBERS = st.floats() | st.integers() | st.complex_numbers()
+BATCHES = st.integers(max_value=3) | st.integers(2**31) | st.sampled_from([2.5, np.nan])
 PLAIN = {
     "min_lr": st.floats(1e-12, 0.1),
     "max_lr": st.floats(0.1, 1e12),
@@ -187,7 +188,7 @@ ODD = {
     "loss_fn": JUNK,
     "has_aux": JUNK,
     "state": st.text() | st.binary(),
-    "accumulate": NUMBERS | JUNK,
+    "accumulate": BATCHES | JUNK,
     "stop_factor": st.floats(max_value=1) | st.complex_numbers() | SOME,
     "key": JUNK | st.integers(),
 }

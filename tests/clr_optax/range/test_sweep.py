@@ -279,6 +279,24 @@ def test_reservations_are_told(losses, start, notes):
     assert repr(found).endswith("".join(f"; {note}" for note in notes) + ")")
 
 
+@pytest.mark.parametrize(
+    ("losses", "start", "good"),
+    [
+        ([2, 1, 1.039], 3, [0.2, 0.4]),  # 2 % of the fall from 3 to 1 are 0.04
+        ([2, 1, 1.041], 3, [0.2]),
+        ([1.039, 1.03, 1], 3, [0.1, 0.2, 0.4]),
+        ([-5, -4.95, np.inf], -2, [0.1, 0.2]),
+        ([2, 2.01, 3], 1.9, [0.1]),  # none falls
+        ([2, 1, np.inf], np.inf, [0.2]),
+        ([2, 1, np.inf], np.nan, [0.2]),
+    ],
+)
+def test_max_lr_is_half_of_the_middle_of_the_good_peaks(losses, start, good):
+    base_lr, max_lr = Sweep(PEAKS, np.array(losses, float), start).bounds()
+    assert max_lr == pytest.approx(np.exp(np.log(good).mean()) / 2)
+    assert base_lr == pytest.approx(max_lr / 10)
+
+
 def test_the_picture_shows_the_losses_the_bounds_and_what_diverged():
     figure = pytest.importorskip("matplotlib.figure").Figure()
     found = Sweep(PEAKS, np.array([2.0, 1.0, np.inf]), 3.0)

@@ -9,9 +9,16 @@ import pytest
 from rich.console import Console
 
 from lab.checkpoints import Trainings
+from lab.training import trained
 from lab.transformer.network import Network
 from lab.transformer.parts import Stage, new_rows
-from lab.transformer.protocol import SHORT, final_arms
+from lab.transformer.protocol import (
+    FREE_SWEPT,
+    SHORT,
+    averaged,
+    free_arms,
+    planned_arms,
+)
 from lab.transformer.text import loader, read_text, windows
 
 TEXT = read_text()
@@ -26,8 +33,8 @@ def network():
 
 @pytest.fixture(scope="module")
 def stage():
-    arms = final_arms(0.001, 0.01, 0.02, LENGTH)
-    return Stage("final", LENGTH, arms, 2, TEXT.first, TEXT.second[:500])
+    arms = planned_arms((0.001, 0.01), 0.02, LENGTH, SHORT)
+    return Stage("final", [LENGTH], arms, 2, TEXT.first, TEXT.second[:500])
 
 
 @pytest.fixture(scope="module")
@@ -88,3 +95,23 @@ def test_runs_that_do_not_fill_the_devices_are_the_same(
     for row, expected in zip(again, first, strict=True):
         np.testing.assert_allclose(row["losses"], expected["losses"], rtol=1e-5)
         assert row["bits"] == pytest.approx(expected["bits"], rel=1e-5)
+
+
+@pytest.mark.slow
+def test_a_run_that_is_read_twice_is_the_shorter_run_first(stage, network, trainings):
+    """Schedule-Free knows no length; so, what it is at 12 steps tells a run of 12."""
+    arms = free_arms({FREE_SWEPT: 0.01}, SHORT)
+    long = stage._replace(name="long", arms=arms, reads=(12, 24), weights=averaged)
+    short = long._replace(name="short", reads=(12,))
+    read_twice = new_rows(long, network, trainings, [])
+    alone = new_rows(short, network, trainings, [])
+    assert [row["length"] for row in read_twice] == [12, 12, 24, 24]
+    for row, expected in zip(read_twice[:2], alone, strict=True):
+        assert row["bits"] == pytest.approx(expected["bits"], rel=1e-6)
+        np.testing.assert_allclose(row["losses"], expected["losses"], rtol=1e-6)
+    for row, expected in zip(read_twice[2:], alone, strict=True):
+        assert row["bits"] < expected["bits"]
+        assert len(row["losses"]) == 2 * len(expected["losses"])
+    as_trained = short._replace(name="as trained", weights=trained)
+    trained_rows = new_rows(as_trained, network, trainings, [])
+    assert abs(trained_rows[0]["bits"] - alone[0]["bits"]) > 1e-3
