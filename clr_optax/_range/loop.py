@@ -1,4 +1,4 @@
-"""How a step is repeated: dispatched one by one, and where its arrays lie meanwhile."""
+"""How a step is repeated: dispatched one by one, until one says stop or raises."""
 
 import dataclasses
 import functools
@@ -10,8 +10,16 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding, PartitionSpec
 
+from clr_optax._range.mesh import (
+    Arrays,
+    Shardings,
+    keep_shardings,
+    mesh_of,
+    on_mesh,
+    shardings_of,
+    zeros_like_each,
+)
 from clr_optax._types import Batch, PyTree
 
 MOST_AHEAD = 8
@@ -19,9 +27,6 @@ MOST_BYTES = 2**25
 _INTERRUPT = re.compile(r"^(KeyboardInterrupt|SystemExit)\b", re.MULTILINE)
 
 Step = Callable[[jax.Array, PyTree, PyTree, Batch], tuple[PyTree, PyTree, jax.Array]]
-Arrays = list[jax.Array]
-Devices = Mesh | AbstractMesh | None
-Shardings = tuple[NamedSharding | None, ...]
 Program = Callable[
     [jax.Array, Arrays, Arrays], tuple[jax.Array, Arrays, Arrays, jax.Array]
 ]
@@ -201,7 +206,7 @@ class Steps:
             if traced is None:
                 return False
             self._check_shapes(traced.out_info[1])
-            program = _program(self._step, traced.jaxpr, _shardings(self._carry))
+            program = _program(self._step, traced.jaxpr, shardings_of(self._carry))
             size = sum(array.nbytes for array in arrays) if stream else 0
             ahead = min(MOST_AHEAD, MOST_BYTES // max(size, 1))
             self._programs[form] = program, max(1, ahead // 2)
@@ -214,7 +219,8 @@ class Steps:
         if self._shapes is None:
             self._shapes = shapes
             self._results = [
-                _zeros(self._mesh, self._length, y) for y in jax.tree.leaves(shapes)
+                zeros_like_each(self._mesh, self._length, y)
+                for y in jax.tree.leaves(shapes)
             ]
         if shapes != self._shapes:
             first, now = (
@@ -319,7 +325,7 @@ def _program(step: Step, jaxpr: Any, shardings: Shardings) -> Program:
         consts: Arrays, i: jax.Array, carry: Arrays, rest: Arrays
     ) -> tuple[jax.Array, Arrays, Arrays, jax.Array]:
         *out, stop = jax.core.eval_jaxpr(jaxpr.jaxpr, consts, i, *carry, *rest)
-        return i + 1, _keep_shardings(out[:size], shardings), out[size:], stop
+        return i + 1, keep_shardings(out[:size], shardings), out[size:], stop
 
     compiled = jax.jit(program, donate_argnums=(1, 2))
     return functools.partial(compiled, jaxpr.consts)
@@ -332,74 +338,3 @@ def _written(results: Arrays, ys: list[Arrays], first: int) -> Arrays:
     for i, y in enumerate(ys):
         results = [write(a, b, first + i, 0) for a, b in zip(results, y, strict=True)]
     return results
-
-
-def mesh_of(tree: PyTree) -> Devices:
-    """Returns the mesh of the first array on several devices, None without one."""
-    for leaf in jax.tree.leaves(tree):
-        sharding = _several(leaf)
-        if sharding is not None:
-            return sharding.mesh
-    return None
-
-
-def on_mesh(mesh: Devices, tree: PyTree) -> PyTree:
-    """Returns the arrays on the devices of a mesh, whole on each if they were not."""
-    if mesh is None:
-        return tree
-    whole = NamedSharding(mesh, PartitionSpec())
-    return jax.tree.map(
-        lambda leaf: jax.device_put(leaf, whole) if _several(leaf) is None else leaf,
-        tree,
-    )
-
-
-def made_on_mesh(
-    mesh: Devices, make: Callable[..., PyTree], *arguments: PyTree
-) -> PyTree:
-    """Returns what a function makes of the arguments, on the devices of a mesh if any.
-
-    Without a mesh it is compiled. With one it is run as it is, so that what it makes is
-    sharded like what that is made of: inside ``jit`` XLA would choose.
-    """
-    if mesh is None:
-        return jax.jit(make)(*arguments)
-    return on_mesh(mesh, make(*arguments))
-
-
-def _zeros(mesh: Devices, length: int, y: jax.ShapeDtypeStruct) -> jax.Array:
-    """Returns zeros to hold that many arrays like y, spread as they are."""
-    zeros = jnp.zeros((length, *y.shape), y.dtype)
-    if mesh is None:
-        return zeros
-    spec = getattr(y.sharding, "spec", ())
-    spread = NamedSharding(mesh, PartitionSpec(None, *spec))
-    placed: jax.Array = jax.device_put(zeros, spread)
-    return placed
-
-
-def _shardings(leaves: Arrays) -> Shardings:
-    """Returns how each array is sharded, None where XLA could not change it."""
-    found = [_several(leaf) for leaf in leaves]
-    return tuple(
-        sharding if sharding and AxisType.Auto in sharding.mesh.axis_types else None
-        for sharding in found
-    )
-
-
-def _keep_shardings(leaves: Arrays, shardings: Shardings) -> Arrays:
-    """Returns the arrays of a program with those shardings."""
-    constrained: Callable[..., jax.Array] = jax.lax.with_sharding_constraint
-    return [
-        leaf if sharding is None else constrained(leaf, sharding)
-        for leaf, sharding in zip(leaves, shardings, strict=True)
-    ]
-
-
-def _several(leaf: Any) -> NamedSharding | None:
-    """Returns the sharding of an array over several devices, None of any other."""
-    if isinstance(leaf, jax.core.Tracer):
-        return None
-    sharding = getattr(leaf, "sharding", None)
-    several = isinstance(sharding, NamedSharding) and sharding.mesh.size > 1
-    return sharding if several else None

@@ -23,14 +23,8 @@ from clr_optax._range.args import (
 )
 from clr_optax._range.batches import Stream, source
 from clr_optax._range.curve import RangeTest
-from clr_optax._range.loop import (
-    Devices,
-    Run,
-    iterate,
-    made_on_mesh,
-    mesh_of,
-    on_mesh,
-)
+from clr_optax._range.loop import Run, iterate
+from clr_optax._range.mesh import Devices, made_on_mesh, mesh_of, on_mesh
 from clr_optax._range.raised import raised_at
 from clr_optax._range.step import Carry, Given, Point, Training, TrainingStep
 from clr_optax._range.stop import running_means
@@ -79,8 +73,8 @@ def lr_range_test(
     The test stops at a loss that is not finite, and where loss_fn raises while it is
     computed, as ``eqx.error_if`` or a solver may: the result says what and at which
     rate. After the first tenth of the steps it also stops where the running mean of the
-    losses has risen above stop_factor times its best value. The losses after the stop are NaN, the rate is 0, and an iterable is
-    asked for at most eight more batches.
+    losses has risen above stop_factor times its best value. The losses after the stop
+    are NaN, the rate is 0, and an iterable is asked for at most eight more batches.
 
     Args:
         loss_fn: ``loss_fn(params, batch)`` to a scalar loss; with state

@@ -20,7 +20,8 @@ from clr_optax._range.args import (
 )
 from clr_optax._range.batches import source
 from clr_optax._range.curve import RangeTest
-from clr_optax._range.loop import failure_of, iterate, on_mesh
+from clr_optax._range.loop import failure_of, iterate
+from clr_optax._range.mesh import on_mesh
 from clr_optax._range.peaks import RATIO, Sweep
 from clr_optax._range.raised import Raised, raised_at
 from clr_optax._range.readings import Numbers
