@@ -6,7 +6,7 @@ trains a character-level transformer of half a million parameters on a text
 that comes with Python, follows the protocol in
 experiments/lab/transformer/protocol.py and leaves transformer.json, two
 pictures and a page of them, which ends with the protocol, in runs/transformer.
-About 20 minutes on two CPU cores; --resume goes on after a stop.
+About half an hour on two CPU cores; --resume goes on after a stop.
 """
 
 import argparse

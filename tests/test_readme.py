@@ -25,6 +25,7 @@ from lab.comparison.report import (
 from lab.comparison.schedules import BASELINE, FIXED
 from lab.history import History
 from lab.transformer import report as transformer_report
+from lab.transformer.protocol import CYCLES, FREE_TUNED
 from lab.tutorial.report import summary
 
 ROOT = Path(__file__).parents[1]
@@ -136,18 +137,12 @@ def comparison_phrases(results):
 
 def transformer_phrases(results):
     """Returns the same of the transformer's."""
-    length = results["settings"]["lengths"][-1]
-    _, bound = transformer_report.as_curves(results["range_test"]).bounds()
-    times = bound / transformer_report.tuned_peak(results["runs"], length)
-    behind = {
-        row["arm"]: row["less_baseline"].mean
-        for row in transformer_report.summary(results)
-        if row["length"] == length
-    }["CLR one cycle, b1 too"]
-    return [
-        f"reads {times:.1f} times the grid's peak",
-        f"ends {behind:.3f} bits per character above tuned warm-up and cosine",
-    ]
+    gains = {FREE_TUNED: [], CYCLES: []}
+    for row in transformer_report.summary(results):
+        if row["arm"] in gains:
+            gains[row["arm"]].append(f"{row['less_baseline'].mean:+.3f}")
+    free, cycles = (", ".join(of_arm) for of_arm in gains.values())
+    return [f"ends at {free} bits per character", f"by `lr_sweep` at {cycles}"]
 
 
 def test_when_to_use_it_holds_no_figure_but_those_of_the_results_files():

@@ -54,7 +54,7 @@ def draw_loss(results: dict[str, Any]) -> Figure:
     row[0].set_ylim(low - 0.1, low + 2.2)
     n = results["settings"]["seeds"]
     handles, labels = row[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
+    figure.legend(handles, labels, loc="outside lower center", ncols=5, fontsize=9)
     figure.suptitle(
         f"Lines: loss in training. Points: held-out text, mean and sd. n={n} seeds"
     )
