@@ -203,6 +203,44 @@ def test_a_loss_solved_to_the_last_digit_is_not_read_beyond():
     assert suggest_bounds(lrs, losses)[1] <= limit
 
 
+@pytest.mark.parametrize(("digits", "found"), [(23, False), (25, True)])
+def test_a_loss_is_solved_when_24_digits_of_it_are_gone(digits, found):
+    lrs = np.geomspace(1e-3, 1e3, 400)
+    losses = 10.0 ** -np.clip(np.arange(400) / 10 - 5, 0, digits)
+    assert bool(suggest_lr(lrs, losses, "limit") < lrs[-1] / 2) is found
+
+
+@pytest.mark.parametrize("below", [1, 5])
+def test_what_is_read_does_not_depend_on_where_zero_is(below):
+    losses = curve()
+    bounds = suggest_bounds(LRS, losses)
+    np.testing.assert_allclose(suggest_bounds(LRS, losses - below), bounds, rtol=1e-4)
+    limits = [suggest_lr(LRS, each, "limit") for each in (losses, losses - below)]
+    np.testing.assert_allclose(*limits, rtol=0.1)
+    never_rising = 0.5 + 1.8 / (1 + np.exp(4 * (np.log10(LRS) + 2)))
+    assert LARGER in reservations(LRS, never_rising - below)
+
+
+def test_a_jump_counts_for_at_most_twenty_times_a_step():
+    def limit(jump):
+        falling = 2.3 - 1.8 * ((np.arange(100) - 20) / 20).clip(0, 1)
+        return suggest_lr(LRS, np.where(np.arange(100) < 70, falling, jump), "limit")
+
+    np.testing.assert_allclose(limit(0.5 * 10**2), LRS[69] / (1 + 10), rtol=1e-4)
+    np.testing.assert_allclose(limit(0.5 * 19**2), LRS[69] / (1 + 19), rtol=1e-4)
+    np.testing.assert_allclose(limit(0.5 * 99**2), LRS[69] / (1 + 20), rtol=1e-4)
+
+
+@pytest.mark.parametrize(("share", "read"), [(0.8e-4, False), (1.2e-4, True)])
+def test_a_fall_of_less_than_a_ten_thousandth_is_refused(share, read):
+    losses = 1 - share * ((np.arange(100) - 30) / 30).clip(0, 1)
+    if read:
+        assert LRS[30] < suggest_lr(LRS, losses) < LRS[60]
+    else:
+        with pytest.raises(ValueError, match=r"got a fall of 8e-05 from 1"):
+            suggest_lr(LRS, losses)
+
+
 STRICT = {
     "no promotion": no_promotion,
     "no leaks": jax.checking_leaks,

@@ -54,6 +54,21 @@ def test_other_bounds_compile_nothing(compiled, loss_fn, streamed, accumulate):
     assert compiled == []
 
 
+def test_the_last_eight_programs_are_kept(compiled):
+    def step_of(number):
+        def step(i, carry, given, x):
+            return carry + number * x, x, carry < 0
+
+        return step
+
+    steps = [step_of(number) for number in range(8)]
+    for _ in range(2):
+        compiled.clear()
+        for step in steps:
+            loop.iterate("test", step, [(jnp.float32(0), None)], jnp.float32(1), 2)
+    assert compiled == []
+
+
 @pytest.mark.parametrize("max_lr", [0.1, 1e6])
 @pytest.mark.parametrize("loss_fn", [regression, convolution])
 def test_a_scan_in_a_callers_program_gives_the_same(loss_fn, max_lr):

@@ -75,6 +75,34 @@ def test_nothing_is_decided_in_the_first_tenth(losses):
     assert seen(losses) > 10
 
 
+@pytest.mark.parametrize("size", [20, 100, 300])
+def test_a_rise_is_one_from_the_first_loss_on_that_may_stop_it(size):
+    index = np.arange(size)
+    assert seen(np.where(index < first(size) - 1, 1.0, 100.0)) == size
+    assert seen(np.where(index < first(size), 1.0, 100.0)) < size
+
+
+def test_zeros_do_not_stop_it():
+    assert seen(np.zeros(40)) == 40
+
+
+@pytest.mark.parametrize("spread", [0.2, 0.6])
+@pytest.mark.parametrize("size", [20, 100, 300])
+def test_the_best_is_the_lowest_of_the_mean_and_six_times_its_noise(size, spread):
+    """By the docstring: mean + 6 noise**2 / mean, from the first tenth on."""
+    losses = np.random.default_rng(0).uniform(1 - spread, 1 + spread, size)
+    decay = 1 - 1 / max(5, size / 20)
+    found = []
+    for count in range(first(size), size + 1):
+        weights = decay ** np.arange(count - 1, -1, -1)
+        mean = np.average(losses[:count], weights=weights)
+        steps = np.abs(np.diff(losses[:count]))
+        noise = np.average(steps, weights=weights[1:])
+        found.append(mean + 6 * noise**2 / mean)
+    stop, _ = drive(jnp.float32(losses))
+    np.testing.assert_allclose(256 * stop.best, min(found), rtol=1e-5)
+
+
 def test_an_easy_first_batch_does_not_stop_it():
     for high in (1, 2, 3):
         losses = np.where(np.arange(100) < high, 0.01, 1.0)

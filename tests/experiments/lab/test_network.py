@@ -22,6 +22,7 @@ def test_the_model_has_the_tutorials_parameters():
         kernel = params[name]["kernel"][...]
         bound = np.sqrt(6 / fans)  # glorot_uniform's, fans = inputs + outputs
         assert 0.9 * bound < np.abs(kernel).max() <= bound
+        np.testing.assert_allclose(kernel.std(), bound / 3**0.5, rtol=0.1)
 
 
 def test_the_model_has_no_convolution_primitive():

@@ -120,8 +120,8 @@ def test_a_killed_process_ends_the_other(folder, start, alone, victim):
     assert survivor.returncode not in (0, None)
     assert "another task died" in errors, errors
     done = losses(folder, out).shape[-1]
-    (printed,) = finish(start(out, done + 1, 1, "--resume"))
+    (printed,) = finish(start(out, done + 2, 1, "--resume"))
     assert "Resuming after epoch" in printed
-    assert losses(folder, out).shape[-1] == done + 1
+    assert losses(folder, out).shape[-1] == done + 2
     first = losses(folder, out)[..., :3]
     np.testing.assert_allclose(first, alone, rtol=1e-4, atol=0)

@@ -54,7 +54,16 @@ def test_results_name_nobodys_home(monkeypatch):
     assert saved.portable("/home/someone; in /home/someone") == "~; in ~"
 
 
-@pytest.mark.parametrize("path", ["/home/someone-else", "/mnt/home/someone"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/home/some.one-else",
+        "/home/some.one.bak",
+        "/home/some.ones",
+        "/home/some-one",
+        "/mnt/home/some.one",
+    ],
+)
 def test_a_path_that_only_looks_like_home_stays(monkeypatch, path):
-    monkeypatch.setenv("HOME", "/home/someone")
+    monkeypatch.setenv("HOME", "/home/some.one")
     assert saved.portable(f"in {path}/data") == f"in {path}/data"

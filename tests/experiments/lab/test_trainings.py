@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from lab import LabError
 from lab.checkpoints import Trainings
 from lab.training import Arm, Runs, State, Stretch
 
@@ -18,8 +19,10 @@ def state(count):
 class Minutes:
     """Stands for a training of two arms on three seeds: a minute a stretch."""
 
-    def __init__(self, until):
-        self.arms = {name: Arm(name, "fixed", None, None) for name in "ab"}
+    def __init__(self, until, rate=0.1):
+        self.arms = {
+            name: Arm(f"{name} at {rate}", "fixed", None, None) for name in "ab"
+        }
         self.count, self.until = 6, until
 
     def start(self):
@@ -82,3 +85,13 @@ def test_a_training_is_saved_every_few_stretches_and_at_its_end(
     assert made.at("one", Minutes(7), [7])[0].done == 7
     made.remove("one")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_training_of_other_arms_or_settings_does_not_go_on(tmp_path):
+    trainings(tmp_path)[0].train("one", Minutes(1), told)
+    with pytest.raises(LabError, match=r"b was b at 0\.1, is b at 0\.2"):
+        trainings(tmp_path)[0].train("one", Minutes(2, rate=0.2), told)
+    other, _ = trainings(tmp_path)
+    other.settings = {"n": 2}
+    with pytest.raises(LabError, match="n was 1, is 2"):
+        other.train("one", Minutes(2), told)

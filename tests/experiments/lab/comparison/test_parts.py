@@ -14,10 +14,17 @@ from clr_optax import lr_range_test
 from lab import LabError, network
 from lab.checkpoints import Checkpoints
 from lab.comparison import parts
-from lab.comparison.parts import accuracies, range_tests, snapshots, softmax_outputs
+from lab.comparison.parts import (
+    Work,
+    accuracies,
+    range_tests,
+    snapshots,
+    softmax_outputs,
+)
 from lab.comparison.protocol import Settings, split
 from lab.data import Images
-from lab.training import Arm
+from lab.history import METRICS
+from lab.training import Arm, Runs, Stretch
 
 
 def test_the_split_holds_a_twelfth_of_the_training_images():
@@ -93,6 +100,20 @@ def test_accuracy_is_the_share_of_right_answers():
     lost = np.full((4, 10), np.nan)
     found = accuracies(np.stack([right, half, lost]), labels)
     np.testing.assert_array_equal(found, [1, 0.5, np.nan])
+
+
+def test_what_is_told_is_the_accuracy_of_the_best_arm_over_its_seeds():
+    figures = np.zeros((4, 1, 4), np.float32)
+    figures[:, 0, METRICS.index("val_accuracy")] = 0.5, 0.7, 0.9, 0.1
+    runs, said = Runs(figures, None), []
+
+    def train(name, training, told, **_):
+        said.append(told(Stretch(runs, 1.0, 0.0)))
+        return runs
+
+    work = Work(Settings(), SimpleNamespace(train=train), None, None)
+    work.train("name", SimpleNamespace(arms=["a", "b"], seeds=2, count=4, until=3))
+    assert said == ["epoch 1/3 of 4 runs, 1.0 s, best accuracy 0.6000"]
 
 
 def test_snapshots_answer_together_by_the_mean_of_their_probabilities(monkeypatch):

@@ -41,6 +41,15 @@ def test_the_cache_can_be_named(pristine, home, tmp_path, monkeypatch):
     assert not home.exists()
 
 
+@pytest.mark.parametrize("named", ["", "~/tensorflow_datasets"])
+def test_the_usual_cache_is_in_the_home_folder(pristine, tmp_path, monkeypatch, named):
+    monkeypatch.setattr(sources, "INSTALLED", pristine)
+    monkeypatch.setenv("HOME", str(tmp_path / "own"))
+    monkeypatch.setenv("TFDS_DATA_DIR", named)
+    cache = tmp_path / "own" / "tensorflow_datasets"
+    assert load().source.endswith(f"prepared in {cache / COPY}")
+
+
 def test_sources_are_tried_in_order(pristine, folder, home, monkeypatch):
     def source():
         shutil.rmtree(home, ignore_errors=True)
@@ -146,10 +155,12 @@ def deaf(*_, **__):
 def test_a_download_does_not_wait_for_a_slow_name_server(monkeypatch):
     monkeypatch.setattr(sources, "PATIENCE", 0.1)
     monkeypatch.setattr(socket, "getaddrinfo", deaf)
-    start = time.monotonic()
+    start, before = time.monotonic(), set(threading.enumerate())
     with pytest.raises(DataError, match=f"{sources.URL}: no answer in 0 seconds"):
         load()
     assert time.monotonic() - start < 4
+    (asking,) = set(threading.enumerate()) - before
+    assert asking.daemon  # the end of the program does not wait for it either
 
 
 @pytest.fixture
