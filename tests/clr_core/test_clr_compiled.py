@@ -116,6 +116,13 @@ def test_traced_gamma_has_the_bits_of_its_type():
         assert abs(got / float(traced) ** step - 1) < 1e-6
 
 
+@pytest.mark.parametrize("kind", [np.float16, jnp.float16, jnp.bfloat16])
+def test_a_gamma_of_low_precision_is_not_rounded_any_further(kind):
+    gamma = kind(0.995)
+    rate = clr(1004, 0.0, 1.0, 1004, mode="exp_range", gamma=gamma)
+    np.testing.assert_allclose(rate, float(gamma) ** 1004, rtol=1e-4)
+
+
 def rate(step, base, top, up, down, gamma, **options):
     return clr(step, base, top, up, step_size_down=down, gamma=gamma, **options)
 

@@ -136,7 +136,7 @@ def test_few_points_are_told(size, told):
     assert (FEW in reservations(lrs, curve(lrs))) is told
 
 
-@pytest.mark.parametrize(("noise", "told"), [(0.05, False), (0.6, True)])
+@pytest.mark.parametrize(("noise", "told"), [(0.05, False), (0.36, False), (0.6, True)])
 def test_noise_is_told(noise, told):
     assert (NOISE in reservations(LRS, curve(noise=noise))) is told
 

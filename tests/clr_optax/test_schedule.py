@@ -209,3 +209,8 @@ def test_gradients_reach_the_bounds_through_an_optimizer():
     tops = jnp.array([0.5, 1.0])
     assert jax.vmap(last_weight)(tops).tolist() == [1.0, 2.0]
     assert jax.jit(jax.vmap(jax.grad(last_weight)))(tops).tolist() == [2.0, 2.0]
+
+
+def test_exp_range_may_be_told_that_it_goes_by_iterations():
+    options = {"mode": "exp_range", "gamma": 0.5, "scale_mode": "iterations"}
+    assert clr_schedule(0.0, 1.0, 4, **options)(4) == 0.5**4

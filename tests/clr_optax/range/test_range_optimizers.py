@@ -262,3 +262,37 @@ def test_several_weight_decays_are_one_program():
             one = test(decay)
             np.testing.assert_allclose(mapped.losses[i], one.losses, rtol=1e-5)
             assert mapped.num_finite[i] == one.num_finite
+
+
+@pytest.mark.parametrize(("dtype", "gradient"), [("bfloat16", 1), ("float16", 1e-5)])
+def test_accumulated_gradients_of_low_precision_are_not_lost(dtype, gradient):
+    """In their own type the last of many would be, or a share of a small one."""
+
+    def loss_fn(params, batch):
+        return jnp.sum(params * batch), params
+
+    limits = {"min_lr": 0.01 / gradient, "max_lr": 0.1 / gradient, "num_steps": 10}
+    params, batches = jnp.ones(1, dtype), jnp.full((1, 1), gradient, dtype)
+    one, several = (
+        lr_range_test(
+            loss_fn, params, batches, accumulate=count, has_aux=True, **limits
+        )
+        for count in (1, 512)
+    )
+    np.testing.assert_array_equal(several.aux[:, 0], one.aux)
+    assert one.aux[-1] < one.aux[0]
+    assert several.losses.dtype == one.losses.dtype == jnp.float32
+    np.testing.assert_allclose(several.losses, one.losses, rtol=1e-5)
+
+
+def test_each_accumulated_batch_has_its_own_key():
+    def loss_fn(params, batch, key):
+        return jnp.sum(params), jax.random.key_data(key)
+
+    key = jax.random.key(7)
+    test = lr_range_test(
+        loss_fn, jnp.ones(1), None, key=key, has_aux=True, accumulate=3, **LIMITS
+    )
+    keys = jax.vmap(functools.partial(jax.random.fold_in, key))(jnp.arange(36))
+    expected = jax.random.key_data(keys).reshape(12, 3, -1)
+    np.testing.assert_array_equal(test.aux, expected)
