@@ -97,7 +97,7 @@ def test_an_epoch_lowers_for_accelerators(platform, as_accelerators_do):
     data = random_images(640, 100)
     work = network.training(arms, data, seeds=1, epochs=1, batch_size=64)
     state = work.start().state
-    of_one = partial(training.advance, work.task, work.optimizers)
+    of_one = partial(training.advance, work.task, work.weights, work.optimizers)
     program = jax.jit(partial(training.over_runs, of_one, work.mesh))
     arguments = work._arguments(state, 0, work.data)
     shapes = jax.eval_shape(lambda: arguments)
