@@ -146,8 +146,9 @@ def _noise(
     of such losses ever falls. Noise that repeats, as that of batches that are used
     again, swings between such means and does not drift: see ``_fall_of_repeated``.
     """
-    single = _spread(raw, jnp.ones_like(reach))
-    block = jnp.fmin(_spread(raw, reach), _spread(raw, 2 * reach) * 2**0.5)
+    sizes = jnp.stack([jnp.ones_like(reach), reach, 2 * reach])
+    single, near, far = jax.vmap(_spread, (None, 0))(raw, sizes)
+    block = jnp.fmin(near, far * 2**0.5)
     size = reach.astype(raw.dtype)
     ratio = block / jnp.where(single > 0, single, block.clip(TINY))
     drift = jnp.maximum(size * ratio**2 / 2, 1) ** 1.5

@@ -31,7 +31,7 @@ def autoregressive(factor, curves, size):
     return values
 
 
-@pytest.mark.parametrize("size", [20, 30, 100, 300, 1000])
+@pytest.mark.parametrize("size", [20, 100, 1000])
 @pytest.mark.parametrize(
     "noise",
     [
@@ -56,10 +56,10 @@ def test_flat_noise_that_drifts_is_seldom_read(factor, size, most):
 
 
 @pytest.mark.parametrize(
-    ("size", "noise"), [(30, 0.15), (100, 0.3), (300, 0.6), (1000, 0.6), (1000, 1.0)]
+    ("size", "noise"), [(20, 0.1), (100, 0.3), (1000, 0.6), (1000, 1.0)]
 )
 def test_a_fall_is_read_the_better_the_more_points_there_are(size, noise):
-    assert readable(fall(size, 1.5, noise, 200)) >= 0.95
+    assert readable(fall(size, 1.5, noise, 500)) >= 0.95
 
 
 @pytest.mark.parametrize("batches", [3, 5, 7, 10, 12, 15, 20, 25, 30, 40])
@@ -69,14 +69,14 @@ def test_batches_that_come_again_do_not_hide_a_fall(batches):
     assert readable(fall(100, 10) + 0.6 * noise) >= 0.995
 
 
-@pytest.mark.parametrize("size", [100, 300])
+@pytest.mark.parametrize("size", [100, 1000])
 @pytest.mark.parametrize("batches", [3, 5, 10, 12, 20, 30, 40, None])
 def test_noise_that_shrinks_with_the_loss_does_not_hide_a_fall(batches, size):
     index = np.arange(size)
     late = (index * 100 / size - 50).clip(0)
     smooth = 0.3 + 10 * np.exp(-late / 8)
-    noise = np.random.default_rng(0).normal(1, 0.1, (200, batches or size))
-    assert readable(smooth * noise[:, index % noise.shape[1]]) >= 0.995
+    noise = np.random.default_rng(0).normal(1, 0.1, (500, batches or size))
+    assert readable(smooth * noise[:, index % noise.shape[1]]) >= 0.985
 
 
 def unlike(batches, curves, spread, order):
@@ -91,23 +91,23 @@ def unlike(batches, curves, spread, order):
 def test_unlike_batches_that_come_again_do_not_hide_a_fall(batches, spread, order):
     late = (np.arange(100) - 50).clip(0)
     smooth = 0.3 + 10 * np.exp(-late / 8)
-    assert readable(smooth * unlike(batches, 200, spread, order)) >= 0.99
+    assert readable(smooth * unlike(batches, 500, spread, order)) >= 0.99
 
 
 @pytest.mark.parametrize("order", [np.array, np.sort], ids=["mixed", "sorted"])
 @pytest.mark.parametrize("spread", [1.5, 3, 10])
 @pytest.mark.parametrize("batches", [3, 5, 10, 12, 16, 20, 30, 40])
 def test_unlike_batches_that_come_again_make_no_fall(batches, spread, order):
-    assert readable(unlike(batches, 1000, spread, order)) < 0.01
+    assert readable(unlike(batches, 500, spread, order)) < 0.01
 
 
 @pytest.mark.parametrize("batches", [3, 5, 10, 12, 20, 30, 40])
 def test_flat_noise_that_repeats_is_seldom_read(batches):
-    noise = np.random.default_rng(0).normal(2.3, 0.1, (1000, batches))
+    noise = np.random.default_rng(0).normal(2.3, 0.1, (500, batches))
     assert readable(noise[:, np.arange(100) % batches]) < 0.02
 
 
-@pytest.mark.parametrize("size", [10, 12, 15, 20, 50, 100, 1000])
+@pytest.mark.parametrize("size", [10, 20, 100, 1000])
 @pytest.mark.parametrize("depth", [1e-3, 1.5, 1e3])
 def test_a_fall_without_noise_is_always_read(size, depth):
     losses = fall(size, depth)[0]

@@ -198,7 +198,7 @@ def index_of(rate, lrs):
     return int(np.argmin(np.abs(np.log(lrs) - np.log(float(rate)))))
 
 
-@pytest.mark.parametrize("size", [24, 28, 30, 36, 40, 45, 50, 60, 100])
+@pytest.mark.parametrize("size", [24, 30, 45, 60, 100])
 def test_max_lr_comes_a_few_steps_before_the_fall_is_done(size):
     """Means over a tenth end a step half a tenth behind it."""
     lrs, losses = steps(size, size // 2)
@@ -233,7 +233,7 @@ def test_bounds_are_in_the_unit_of_the_rates(ratio):
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.01])
-@pytest.mark.parametrize("flat", [10, 30, 60])
+@pytest.mark.parametrize("flat", [10, 60])
 def test_a_range_that_begins_earlier_gives_the_same_bounds(noise, flat):
     lrs, losses = curve(100, noise)
     before = lrs[0] / spacing(100) ** np.arange(flat, 0, -1)
@@ -275,7 +275,7 @@ def test_what_is_added_to_the_losses_does_not_matter(shift):
     np.testing.assert_allclose(np.delete(shifted, limit), np.delete(rates, limit))
 
 
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("rule", ["valley", "limit"])
 def test_jit_and_vmap_read_what_eager_reads(rule):
     lrs, _ = curve(100)
     losses = np.stack([curve(100, 0.02, seed)[1] for seed in range(4)])

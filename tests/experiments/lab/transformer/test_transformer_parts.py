@@ -21,6 +21,8 @@ from lab.transformer.protocol import (
 )
 from lab.transformer.text import loader, read_text, windows
 
+pytestmark = pytest.mark.slow
+
 TEXT = read_text()
 LENGTH = 12
 ARM = "CLR one cycle, b1 too"
@@ -48,7 +50,6 @@ def rows(stage, network, trainings):
     return new_rows(stage, network, trainings, [])
 
 
-@pytest.mark.slow
 def test_a_run_is_what_a_plain_loop_computes(stage, network, rows):
     seed, arm = 1, stage.arms[ARM]
     optimizer = optax.inject_hyperparams(optax.adamw)(**arm.numbers)
@@ -97,7 +98,6 @@ def test_runs_that_do_not_fill_the_devices_are_the_same(
         assert row["bits"] == pytest.approx(expected["bits"], rel=1e-5)
 
 
-@pytest.mark.slow
 def test_a_run_that_is_read_twice_is_the_shorter_run_first(stage, network, trainings):
     """Schedule-Free knows no length; so, what it is at 12 steps tells a run of 12."""
     arms = free_arms({FREE_SWEPT: 0.01}, SHORT)
