@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import itertools
-import re
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -20,30 +19,16 @@ from clr_optax._range.mesh import (
     shardings_of,
     zeros_like_each,
 )
+from clr_optax._range.raised import Failure, failure_of
 from clr_optax._types import Batch, PyTree
 
 MOST_AHEAD = 8
 MOST_BYTES = 2**25
-_INTERRUPT = re.compile(r"^(KeyboardInterrupt|SystemExit)\b", re.MULTILINE)
 
 Step = Callable[[jax.Array, PyTree, PyTree, Batch], tuple[PyTree, PyTree, jax.Array]]
 Program = Callable[
     [jax.Array, Arrays, Arrays], tuple[jax.Array, Arrays, Arrays, jax.Array]
 ]
-
-
-class Failure(NamedTuple):
-    """What a step raised while it ran, and which one."""
-
-    step: int
-    error: Exception
-
-
-def failure_of(step: int, error: Exception) -> Failure:
-    """Returns a failure, or raises the error of a callback that was interrupted."""
-    if _INTERRUPT.search(str(error)):
-        raise error
-    return Failure(step, error)
 
 
 class Run(NamedTuple):

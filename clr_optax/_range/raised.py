@@ -1,10 +1,26 @@
 """What a loss raised while it was computed: where a test ended, and in which words."""
 
 import dataclasses
+import re
+from typing import NamedTuple
 
 import jax
 
-from clr_optax._range.loop import Failure
+_INTERRUPT = re.compile(r"^(KeyboardInterrupt|SystemExit)\b", re.MULTILINE)
+
+
+class Failure(NamedTuple):
+    """What a step raised while it ran, and which one."""
+
+    step: int
+    error: Exception
+
+
+def failure_of(step: int, error: Exception) -> Failure:
+    """Returns a failure, or raises the error of a callback that was interrupted."""
+    if _INTERRUPT.search(str(error)):
+        raise error
+    return Failure(step, error)
 
 
 @jax.tree_util.register_static

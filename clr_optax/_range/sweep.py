@@ -20,10 +20,10 @@ from clr_optax._range.args import (
 )
 from clr_optax._range.batches import source
 from clr_optax._range.curve import RangeTest
-from clr_optax._range.loop import failure_of, iterate
+from clr_optax._range.loop import iterate
 from clr_optax._range.mesh import on_mesh
 from clr_optax._range.peaks import RATIO, Sweep
-from clr_optax._range.raised import Raised, raised_at
+from clr_optax._range.raised import Raised, failure_of, raised_at
 from clr_optax._range.readings import Numbers
 from clr_optax._range.run import begun, check_enough, lr_range_test
 from clr_optax._range.step import Carry, Given, Score
