@@ -30,6 +30,7 @@ CHECKS = {
 STRICT = CHECKS | {"JAX_NUMPY_DTYPE_PROMOTION": "strict"}
 
 
+@pytest.mark.slow
 def test_rates_are_right_on_four_devices():
     run_again("clr_core/four_devices.py", JAX_NUM_CPU_DEVICES="4")
 

@@ -31,6 +31,7 @@ def check(processes):
         assert process.returncode == 0, text
 
 
+@pytest.mark.slow
 def test_sharded_params_stay_sharded_on_four_devices():
     check([start(4)])
 
