@@ -117,7 +117,8 @@ def test_the_files_are_downloaded_and_the_user_is_told(pristine, capsys):
 
     with serve(Files) as url:
         assert_holds(load(), pristine)
-    assert capsys.readouterr().err == f"Downloading Fashion-MNIST (31 MB) from {url}\n"
+    told = capsys.readouterr().err.strip()  # an older rich adds a line
+    assert told == f"Downloading Fashion-MNIST (31 MB) from {url}"
 
 
 STARTED = b"HTTP/1.0 200 OK\r\nContent-Length: 1000\r\n\r\n\x1f\x8b"
