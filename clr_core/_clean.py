@@ -173,7 +173,8 @@ def _fall_of_repeated(raw: jax.Array, noise: jax.Array, fall: jax.Array) -> jax.
     rises = means - jax.lax.cummin(jnp.where(whole, means, jnp.inf))
     rise = jnp.maximum(jnp.where(whole, rises, 0).max(), noise / 50)
     swing = fall - (means[0] - jnp.where(whole, means, jnp.inf).min())
-    return jnp.where(period > 0, swing + RISES * rise, jnp.inf)
+    chance: jax.Array = jnp.where(period > 0, swing + RISES * rise, jnp.inf)
+    return chance
 
 
 def _period(raw: jax.Array, noise: jax.Array) -> jax.Array:

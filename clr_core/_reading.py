@@ -94,7 +94,7 @@ class Reading(NamedTuple):
                 "test larger rates, or take more steps."
             )
         hint = "take larger batches or more steps, or test larger rates"
-        if facts.first > facts.start + max(facts.fall / 4, facts.noise):
+        if facts.first > facts.start + max(float(facts.fall) / 4, float(facts.noise)):
             hint = "end at smaller rates, the loss falls within the first few"
         return (
             f"{function} needs losses that fall by more than {facts.chance:.3g}, as "

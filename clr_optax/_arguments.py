@@ -180,7 +180,8 @@ def _real(function: str, name: str, value: object) -> Number:
             f"{function} needs a finite {name}, got {name}={short_repr(number)}, "
             "look at what computed it."
         )
-    return np.float64(number) if wide else float(number)
+    found: float = np.float64(number) if wide else float(number)
+    return found
 
 
 def _has_reals(array: Array | NDArray[Any]) -> bool:

@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from numpy.typing import NDArray
 
 from clr_optax._range.args import arrays
 from clr_optax._types import Batch, Batches, PyTree
@@ -49,7 +50,7 @@ class Stream(Iterator[Batch]):
             return batch
         return jax.tree_util.tree_map_with_path(self._array, batch)
 
-    def _array(self, path: tuple[Any, ...], leaf: Any) -> jax.Array | np.ndarray:
+    def _array(self, path: tuple[Any, ...], leaf: Any) -> jax.Array | NDArray[Any]:
         """Returns an array of a batch as JAX takes it, from whatever library it is."""
         array = leaf if isinstance(leaf, jax.Array) else np.asarray(leaf)
         if not array.ndim:

@@ -1,7 +1,7 @@
 """What is read from each of a range test's curves, once, and from several together."""
 
 from collections import Counter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from clr_optax._core import Reading, Rule, reading
 from clr_optax._range.raised import Raised
 
-Numbers = NDArray[np.inexact]
+Numbers = NDArray[np.inexact[Any]]
 Several = Raised | tuple[Raised | None, ...] | None
 
 
