@@ -180,7 +180,8 @@ def _real(function: str, name: str, value: object) -> Number:
             f"{function} needs a finite {name}, got {name}={short_repr(number)}, "
             "look at what computed it."
         )
-    found: float = np.float64(number) if wide else float(number)
+    kind: Any = np.float64 if wide else float
+    found: float = kind(number)
     return found
 
 
