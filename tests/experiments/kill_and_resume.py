@@ -42,7 +42,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, metavar="N")
     args = parser.parse_args()
     rng = random.Random(args.seed)
-    epochs = 3 * args.kills + 2  # a kill may come some epochs after the one before
+    epochs = 12 * args.kills + 12  # a kill may come ten epochs after the one before
     with tempfile.TemporaryDirectory() as folder:
         data, plain, killed = (Path(folder, n) for n in ("idx", "plain", "killed"))
         tiny_idx.write(data, train=TRAIN, test=TEST)
