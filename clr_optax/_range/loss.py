@@ -37,7 +37,7 @@ def same_state(function: str, new: PyTree, old: PyTree) -> PyTree:
     """Returns the new state as arrays, of the structure, shapes and dtypes before."""
     is_as: PyTree = jax.tree.structure(new)
     was_as: PyTree = jax.tree.structure(old)
-    before = jax.tree_util.tree_leaves_with_path(old)
+    before = tree_leaves_with_path(old)
     if is_as != was_as:
         raise TypeError(
             f"{function} needs loss_fn to return the state with the structure that it "

@@ -168,9 +168,9 @@ def lr_sweep(
     raised, error = min(
         failures, key=lambda failure: failure[0].lr, default=(None, None)
     )
-    if error is not None and not np.isfinite(losses).any():
-        raise error
     if not np.isfinite(losses).any():
+        if error is not None:
+            raise error
         raise ValueError(
             f"{_NAME} needs a cycle that ends with a finite loss, got none at peaks "
             f"from {peaks[0]:.3g} to {peaks[-1]:.3g}, test smaller rates."

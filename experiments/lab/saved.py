@@ -34,11 +34,16 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     write_text(path, text + "\n")
 
 
+def digits(values: Any) -> list[float]:
+    """Six digits of each value, nearly as many as float32 has."""
+    return [float(f"{value:.6g}") for value in np.asarray(values).tolist()]
+
+
 def sweep_to_json(sweep: Sweep) -> dict[str, Any]:
-    """A sweep as lists, six digits of each loss, nearly as many as float32 has."""
+    """A sweep as lists."""
     return {
         "peaks": sweep.peaks.tolist(),
-        "losses": [float(f"{loss:.6g}") for loss in sweep.losses.tolist()],
+        "losses": digits(sweep.losses),
         "start": sweep.start,
         "steps": sweep.steps,
     }

@@ -24,7 +24,7 @@ from clr_optax import lr_range_test, lr_sweep
 from lab.battery.protocol import OPTIMIZERS, Cell, Settings
 from lab.battery.tasks import Task, tasks
 from lab.data import load
-from lab.saved import sweep_to_json
+from lab.saved import digits, sweep_to_json
 from lab.transformer.text import read_text
 
 Floats = NDArray[np.float32]
@@ -158,7 +158,7 @@ def range_tests(
     test = lr_range_test(
         loss_fn, task.init, None, num_steps=steps, optimizer=optimizer, key=keys
     )
-    return {"lrs": _digits(test.lrs), "losses": list(map(_digits, test.losses))}
+    return {"lrs": digits(test.lrs), "losses": list(map(digits, test.losses))}
 
 
 def sweeps(
@@ -175,8 +175,3 @@ def _edge(after: Floats) -> int | None:
     """The index of the best peak, 0 or -1, if it is the first or the last."""
     best = int(after.mean(axis=1).argmin())
     return {0: 0, len(after) - 1: -1}.get(best)
-
-
-def _digits(values: Any) -> list[float]:
-    """Six digits of each value, nearly as many as float32 has."""
-    return [float(f"{value:.6g}") for value in np.asarray(values).tolist()]

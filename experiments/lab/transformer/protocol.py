@@ -67,17 +67,21 @@ class Settings:
     @property
     def runs(self) -> int:
         """How many runs there are in all, one that is read at each length as one."""
-        of_length = len(self.grid) + PLANNED * self.seeds
-        read = len(self.grid) + (ONE_RUN + FREE) * self.seeds
+        of_length, read = self._runs
         return len(self.lengths) * of_length + read
 
     @property
     def stretches(self) -> int:
         """How many stretches of `every` steps all runs have together."""
-        of_length = len(self.grid) + PLANNED * self.seeds
-        read = len(self.grid) + (ONE_RUN + FREE) * self.seeds
+        of_length, read = self._runs
         steps = of_length * sum(self.lengths) + read * self.lengths[-1]
         return steps // self.every
+
+    @property
+    def _runs(self) -> tuple[int, int]:
+        """How many runs each length has of its own, and how many are read at each."""
+        grid = len(self.grid)
+        return grid + PLANNED * self.seeds, grid + (ONE_RUN + FREE) * self.seeds
 
 
 SHORT = Settings(
