@@ -84,6 +84,17 @@ def source(function: str, batches: Batches, wanted: int) -> Stream | PyTree:
     return Stream(function, batches)
 
 
+def first(function: str, batches: Batches, count: int, most: int) -> Batches:
+    """Returns batches for `count` steps, of a function whose longest run takes most."""
+    if not _is_stacked(batches):
+        return batches
+    stacked = arrays(function, "batches", batches)
+    _check_stacked(function, stacked, most)
+    return jax.tree.map(
+        lambda leaf: leaf if len(leaf) <= count else leaf[:count], stacked
+    )
+
+
 def _iterates(batches: object) -> bool:
     """Returns whether iter takes it, which is not called: a loader may draw numbers."""
     return any(hasattr(type(batches), name) for name in ("__iter__", "__getitem__"))

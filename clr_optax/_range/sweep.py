@@ -18,7 +18,7 @@ from clr_optax._range.args import (
     parameters,
     whole,
 )
-from clr_optax._range.batches import source
+from clr_optax._range.batches import first, source
 from clr_optax._range.curve import RangeTest
 from clr_optax._range.loop import iterate
 from clr_optax._range.mesh import on_mesh
@@ -34,6 +34,7 @@ FACTOR = 2  # from peak to peak
 AROUND = np.array([0.25, 0.5, 1, 2, 4])  # what is first tried, of the test's max_lr
 MOST = 7  # peaks, with those by which the grid goes on
 APART = 8  # from peak to peak of the coarse grid
+_TEST = 100  # steps of the range test that is made
 
 
 def lr_sweep(
@@ -132,6 +133,7 @@ def lr_sweep(
     keys, several = keys_of(_NAME, key)
     if several:
         raise TypeError(f"{_NAME} needs one random key, got {len(keys)}.")
+    accumulate = whole(_NAME, "accumulate", accumulate, 1, MOST_BATCHES // num_steps)
     training = _Training(
         loss_fn,
         parameters(_NAME, params, keys[0]),
@@ -139,7 +141,8 @@ def lr_sweep(
         state,
         None if held_out is None else _batches(held_out),
         optimizer,
-        whole(_NAME, "accumulate", accumulate, 1, MOST_BATCHES // num_steps),
+        accumulate,
+        max(_TEST, num_steps) * accumulate,
         keys[0],
         has_aux,
         at_once,
@@ -196,6 +199,7 @@ class _Training(NamedTuple):
     held_out: list[Batch] | None
     optimizer: Optimizer
     accumulate: int
+    most: int  # batches that a round takes
     key: jax.Array | None
     has_aux: bool
     at_once: int
@@ -205,8 +209,9 @@ class _Training(NamedTuple):
         return lr_range_test(
             self.loss_fn,
             self.params,
-            self.batches,
+            first(_NAME, self.batches, _TEST * self.accumulate, self.most),
             state=self.state,
+            num_steps=_TEST,
             optimizer=self.optimizer,
             accumulate=self.accumulate,
             key=self.key,
@@ -227,7 +232,8 @@ class _Training(NamedTuple):
     def _round(self, peaks: Numbers, num_steps: int) -> _Ends:
         """Returns what cycles does, of peaks that are trained side by side."""
         length = num_steps * self.accumulate
-        batches = source(_NAME, self.batches, length)
+        batches = first(_NAME, self.batches, length, self.most)
+        batches = source(_NAME, batches, length)
         dtype = jnp.result_type(float)
         step, carries, mesh = begun(
             _NAME,

@@ -157,15 +157,19 @@ class Trainings:
         name: str,
         training: Training,
         told: Callable[[Stretch], str],
+        start: Runs | None = None,
         *,
         save_every: int = 1,
         keep_every: int | None = None,
     ) -> Runs:
-        """The runs when all is done; prints what is `told` of each stretch."""
+        """The runs when all is done; prints what is `told` of each stretch.
+
+        They begin where `start` is, which another training has reached.
+        """
         checkpoints = self.checkpoints(name, training, keep_every)
-        runs = training.start()
-        runs = checkpoints.latest(runs, training.until) or runs
-        self.progress.skip(training.count * runs.done)
+        start = training.start() if start is None else start._replace(seconds=0.0)
+        runs = checkpoints.latest(start, training.until) or start
+        self.progress.skip(training.count * (runs.done - start.done))
         self.seconds[name] = runs.seconds
         for stretch in training.go_on(runs):
             runs = stretch.runs

@@ -46,6 +46,18 @@ class Arm:
     numbers: Mapping[str, optax.Schedule] = field(default_factory=dict)
 
 
+def by_step(make: Callable[..., Any]) -> optax.GradientTransformationExtraArgs:
+    """An optimizer whose hyperparameters are numbers that come with each step.
+
+    So, one compiled program serves all arms that differ in nothing else.
+    """
+
+    def update(gradients: Any, state: Any, params: Any = None, **numbers: Any) -> Any:
+        return make(**numbers).update(gradients, state, params)
+
+    return optax.GradientTransformationExtraArgs(make(0.0).init, update)
+
+
 def warmup_cosine(peak: float, steps: int) -> optax.Schedule:
     """From 0 to the peak in a tenth of the steps, then half a cosine down to 0."""
     return optax.warmup_cosine_decay_schedule(0.0, peak, steps // 10, steps)
@@ -77,6 +89,11 @@ class State(NamedTuple):
 def trained(state: State) -> Any:
     """The weights as they are trained; another function gives their average, say."""
     return state.params
+
+
+def schedule_free_weights(state: State) -> Any:
+    """The average at which Schedule-Free is evaluated."""
+    return optax.contrib.schedule_free_eval_params(state.opt_state, state.params)
 
 
 class Runs(NamedTuple):
@@ -316,5 +333,9 @@ def _scoring(
 
 
 def _values(schedule: optax.Schedule, steps: int) -> NDArray[np.float32]:
-    """A schedule's value at each step."""
-    return np.broadcast_to(np.asarray(schedule(np.arange(steps)), np.float32), steps)
+    """A schedule's value at each step, of one that may take but one step at a time."""
+
+    def at(step: jax.Array) -> jax.Array:
+        return jnp.asarray(schedule(step), jnp.float32)
+
+    return np.asarray(jax.vmap(at)(jnp.arange(steps)))

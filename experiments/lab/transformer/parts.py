@@ -14,13 +14,20 @@ from numpy.typing import NDArray
 from clr_optax import lr_sweep
 from lab.checkpoints import Trainings
 from lab.saved import sweep_from_json, sweep_to_json
-from lab.training import Arm, Runs, State, Stretch, Training, trained
+from lab.training import (
+    Arm,
+    Runs,
+    State,
+    Stretch,
+    Training,
+    schedule_free_weights,
+    trained,
+)
 from lab.transformer.network import Network
 from lab.transformer.protocol import (
     FREE_SWEPT,
     FREE_TUNED,
     Settings,
-    averaged,
     free_arms,
     grid_arms,
     one_run_arms,
@@ -78,12 +85,12 @@ def stages(
         yield Stage("final", [length], arms, *final)
 
     yield Stage("one run", settings.lengths, one_run_arms(bounds, settings), *final)
-    longest = settings.lengths[-1]
+    longest, average = settings.lengths[-1], schedule_free_weights
     grid = free_arms({f"{peak:g}": peak for peak in settings.grid}, settings)
-    yield Stage("free grid", [longest], grid, *choice, averaged)
+    yield Stage("free grid", [longest], grid, *choice, average)
     tuned = tuned_peak(rows, "free grid", longest)
     arms = free_arms({FREE_SWEPT: bounds[1], FREE_TUNED: tuned}, settings)
-    yield Stage("free", settings.lengths, arms, *final, averaged)
+    yield Stage("free", settings.lengths, arms, *final, average)
 
 
 def sweeps(network: Network, text: Text) -> list[dict[str, Any]]:

@@ -36,7 +36,7 @@ from typing import Any
 import optax
 
 from clr_optax import clr_schedule, momentum_schedule
-from lab.training import Arm, Role, State, warmup_cosine
+from lab.training import Arm, Role, by_step, warmup_cosine
 
 PLANNED, ONE_RUN, FREE = 5, 2, 2  # how many arms the functions below return
 BASELINE = "warm-up cosine, tuned"
@@ -89,32 +89,13 @@ SHORT = Settings(
 )
 
 
-def _update(
-    gradients: Any, state: Any, params: Any, *, learning_rate: Any, b1: Any
-) -> Any:
-    return optax.adamw(learning_rate, b1).update(gradients, state, params)
-
-
-def _free_update(gradients: Any, state: Any, params: Any, *, learning_rate: Any) -> Any:
-    return _schedule_free(learning_rate).update(gradients, state, params)
-
-
 def _schedule_free(learning_rate: Any) -> optax.GradientTransformationExtraArgs:
     """With the decay of weights that optax.adamw has."""
     return optax.contrib.schedule_free_adamw(learning_rate, weight_decay=1e-4)
 
 
-# rate and b1 are numbers that come with each step; so, one program serves all arms
-ADAMW = optax.GradientTransformationExtraArgs(optax.adamw(0.0).init, _update)
-SCHEDULE_FREE = optax.GradientTransformationExtraArgs(
-    _schedule_free(0.0).init, _free_update
-)
+ADAMW, SCHEDULE_FREE = by_step(optax.adamw), by_step(_schedule_free)
 USUAL_B1 = optax.constant_schedule(0.9)
-
-
-def averaged(state: State) -> Any:
-    """The weights at which Schedule-Free is evaluated."""
-    return optax.contrib.schedule_free_eval_params(state.opt_state, state.params)
 
 
 def adamw(

@@ -9,13 +9,12 @@ import pytest
 from rich.console import Console
 
 from lab.checkpoints import Trainings
-from lab.training import trained
+from lab.training import schedule_free_weights, trained
 from lab.transformer.network import Network
 from lab.transformer.parts import Stage, new_rows
 from lab.transformer.protocol import (
     FREE_SWEPT,
     SHORT,
-    averaged,
     free_arms,
     planned_arms,
 )
@@ -101,7 +100,7 @@ def test_runs_that_do_not_fill_the_devices_are_the_same(
 def test_a_run_that_is_read_twice_is_the_shorter_run_first(stage, network, trainings):
     """Schedule-Free knows no length; so, what it is at 12 steps tells a run of 12."""
     arms = free_arms({FREE_SWEPT: 0.01}, SHORT)
-    long = stage._replace(name="long", arms=arms, reads=(12, 24), weights=averaged)
+    long = stage._replace(name="long", arms=arms, reads=(12, 24), weights=schedule_free_weights)
     short = long._replace(name="short", reads=(12,))
     read_twice = new_rows(long, network, trainings, [])
     alone = new_rows(short, network, trainings, [])

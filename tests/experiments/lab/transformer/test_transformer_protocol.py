@@ -7,7 +7,7 @@ import numpy as np
 import optax
 import pytest
 
-from lab.training import State
+from lab.training import State, schedule_free_weights
 from lab.transformer.protocol import (
     BASELINE,
     CYCLES,
@@ -16,7 +16,6 @@ from lab.transformer.protocol import (
     PLANNED,
     SHORT,
     WSD,
-    averaged,
     cooling,
     free_arms,
     grid_arms,
@@ -105,7 +104,7 @@ def test_schedule_free_is_optax_s():
         )
         ours = optax.apply_updates(ours, updates)
     np.testing.assert_allclose(ours, params, rtol=1e-5)
-    read = averaged(State(ours, our_state, None))
+    read = schedule_free_weights(State(ours, our_state, None))
     expected = optax.contrib.schedule_free_eval_params(state, params)
     np.testing.assert_allclose(read, expected, rtol=1e-5)
     assert jnp.abs(read - ours).min() > 0.01
