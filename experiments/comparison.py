@@ -37,7 +37,7 @@ from lab.saved import ResultsFile, portable, write_json, write_text
 
 FILE = ResultsFile(
     "comparison.json",
-    "protocol settings environment data seconds range_test bounds",
+    "protocol settings environment data seconds range_test sweeps bounds",
     lambda results: all(part in results for part in "ABCDE"),
 )
 

@@ -86,7 +86,7 @@ def source(function: str, batches: Batches, wanted: int) -> Stream | PyTree:
 
 def first(function: str, batches: Batches, count: int, most: int) -> Batches:
     """Returns batches for `count` steps, of a function whose longest run takes most."""
-    if not _is_stacked(batches):
+    if isinstance(batches, list) or not _is_stacked(batches):
         return batches
     stacked = arrays(function, "batches", batches)
     _check_stacked(function, stacked, most)

@@ -11,7 +11,7 @@ sweep: lr_sweep with its defaults on the same seeds, each cycle scored on 1,024 
 validation images. Of both, base_lr and max_lr are the medians over the seeds.
 
 A. No tuning but the range test. Each schedule takes its peak from that max_lr and is
-   laid out for runs of 1, 2, 4 and 10 epochs: fixed; cosine decay; linear warm-up over
+   laid out for runs of 1, 4 and 10 epochs: fixed; cosine decay; linear warm-up over
    a tenth of the steps and cosine; linear decay; Optax's cosine one-cycle; CLR with one
    triangular cycle, with three cycles of triangular2, with three of exp_range (whose
    amplitude ends at a quarter, as triangular2's), and with one cycle whose halves are
@@ -26,7 +26,7 @@ C. Any time. 12 epochs, read after every epoch at which a cycle of CLR ends, 4 a
    and then cycles of one; a cycle of 4 and one of 8 (cycle_mult=2); both of these with
    the sweep's bounds and tuned. What people take in its place, tuned: SGDR restarting
    every 4 epochs; Schedule-Free SGD, read at its average; a fixed rate, read at an
-   average of its weights, with decays of 0.99, 0.998 and 0.9995; warm-up, hold and
+   average of its weights, with decays of 0.99 and 0.999; warm-up, hold and
    cool-down (WSD), which branches off to cool down before each reading, in a fifth of
    the epochs so far, rounded, in a straight line or as 1 - sqrt. Beside them, tuned,
    cosine decay and one-cycle, laid out for all 12, and a fixed rate. WSD and
@@ -76,7 +76,7 @@ class Settings:
     train_images: int = 55_000
     range_seeds: int = 5
     range_steps: int = 400
-    epochs: tuple[int, ...] = (1, 2, 4, 10)  # of A; the last one of B too
+    epochs: tuple[int, ...] = (1, 4, 10)  # of A; the last one of B too
     grid: tuple[float, ...] = (0.01, 0.025, 0.06, 0.15, 0.4)
     sweep_steps: int = 200  # of each cycle
     held_out: int = 1024  # validation images that score a cycle

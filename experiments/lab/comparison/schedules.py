@@ -35,7 +35,7 @@ SGDR = "SGDR, 3 restarts"
 FREE = "Schedule-Free"
 AVERAGE = "averaged weights"
 WSD = "WSD"
-DECAYS = 0.99, 0.998, 0.9995
+DECAYS = 0.99, 0.999
 WARM_UP = 30  # WSD and Schedule-Free warm up in the thirtieth part of a run,
 COOL_DOWN = 5  # and WSD cools down in the fifth
 

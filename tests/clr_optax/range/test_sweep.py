@@ -311,3 +311,20 @@ def test_the_picture_shows_the_losses_the_bounds_and_what_diverged():
     low, high = ax.get_ylim()
     assert low < 1
     assert high > max(3, *diverged.get_ydata())
+
+
+@pytest.mark.parametrize("num_steps", [20, 120])
+def test_stacked_batches_may_be_as_many_as_the_longest_part_takes(num_steps):
+    """A row of indices for each step: the test takes 100, a cycle num_steps of them."""
+    x, y = STACKED
+    rows = jnp.arange(max(num_steps, 100) * 4).reshape(-1, 4) % x[0].shape[0]
+
+    def loss_fn(params, rows):
+        return regression(params, (x[0][rows], y[0][rows]))
+
+    found = lr_sweep(loss_fn, PARAMS, rows, num_steps=num_steps)
+    listed = lr_sweep(loss_fn, PARAMS, list(rows), num_steps=num_steps)
+    np.testing.assert_allclose(found.losses, listed.losses, rtol=1e-6)
+    more = jnp.concatenate([rows, rows[:1]])
+    with pytest.raises(ValueError, match=f"than the {len(rows)} that it takes"):
+        lr_sweep(loss_fn, PARAMS, more, num_steps=num_steps)

@@ -100,7 +100,9 @@ def test_runs_that_do_not_fill_the_devices_are_the_same(
 def test_a_run_that_is_read_twice_is_the_shorter_run_first(stage, network, trainings):
     """Schedule-Free knows no length; so, what it is at 12 steps tells a run of 12."""
     arms = free_arms({FREE_SWEPT: 0.01}, SHORT)
-    long = stage._replace(name="long", arms=arms, reads=(12, 24), weights=schedule_free_weights)
+    long = stage._replace(
+        name="long", arms=arms, reads=(12, 24), weights=schedule_free_weights
+    )
     short = long._replace(name="short", reads=(12,))
     read_twice = new_rows(long, network, trainings, [])
     alone = new_rows(short, network, trainings, [])
