@@ -59,7 +59,8 @@ def run(args: argparse.Namespace, console: Console) -> int:
     data = load(args.data_dir)
     settings = replace(settings, train_images=len(split(data).train.images))
     as_json = json.loads(json.dumps(asdict(settings)))
-    shown = as_json | {"steps_per_epoch": settings.steps_per_epoch}
+    derived = {"steps_per_epoch": settings.steps_per_epoch, "reads": settings.reads}
+    shown = as_json | json.loads(json.dumps(derived))
     earlier = found(FILE, args.out, {"settings": shown}, resume=args.resume)
     checkpoints, path = args.out / "checkpoints", args.out / FILE.name
     if FILE.finished(earlier):
@@ -94,7 +95,7 @@ def finish(results: dict[str, Any], out: Path, console: Console) -> int:
     draw_all(results, out)
     write_text(out / "README.md", report.page(results))
     for text in (
-        report.both(results),
+        report.all_tables(results),
         report.found_in_landscape(results),
         report.hopes(results),
     ):

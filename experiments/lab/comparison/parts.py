@@ -1,5 +1,6 @@
 """The parts of the protocol, each a function from what came before to its results."""
 
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -16,6 +17,7 @@ from lab.checkpoints import Trainings
 from lab.comparison.protocol import Settings, split
 from lab.comparison.schedules import (
     ANYTIME_ARMS,
+    COOL_DOWN,
     COOL_DOWNS,
     DECLINES,
     MOMENTUM,
@@ -31,7 +33,7 @@ from lab.comparison.schedules import (
     WSD,
     Rate,
     Schedule,
-    cool_epochs,
+    begins,
     cycles,
     momentum,
     tuned_name,
@@ -118,7 +120,10 @@ def experiment(
 
     if "bounds" not in found:
         trainings.console.print("Range tests and sweeps of all seeds")
+        started = time.perf_counter()
         found = rates(choosing, settings)
+        found["seconds"] = {"rates": time.perf_counter() - started}
+    trainings.seconds["rates"] = found["seconds"]["rates"]
     yield {name: found[name] for name in ("range_test", "sweeps", "bounds")}
     bounds = found["bounds"]
 
@@ -142,8 +147,8 @@ def run_epochs(settings: Settings) -> int:
     tried = sum(trials(plan, settings) for plan in TRIED.values())
     spared = len(settings.grid) - 1  # the second cool-down tries one peak
     longest, last = settings.epochs[-1], settings.reads[-1]
-    held = max(begins(settings).values())
-    branched = sum(map(cool_epochs, settings.reads))
+    begin = begins(settings.reads)
+    held, branched = max(begin.values()), sum(end - begin[end] for end in begin)
     return (
         points * settings.landscape_seeds * settings.landscape_epochs
         + (tried - spared) * longest
@@ -358,9 +363,9 @@ def branches(work: Work, scores: Scores) -> Iterator[Row]:
     settings = work.settings
     name, peak = best(scores, COOL_DOWNS)
     last, per_epoch = settings.reads[-1], settings.steps_per_epoch
-    steps, begin = last * per_epoch, begins(settings)
+    steps, begin = last * per_epoch, begins(settings.reads)
     cost = tuning_steps(COOL_DOWNS[name], settings)
-    cost += cool_epochs(settings.epochs[-1]) * per_epoch  # of 1 - sqrt
+    cost += settings.epochs[-1] * per_epoch // COOL_DOWN  # of 1 - sqrt
 
     def of(rate: Rate, epochs: int) -> Training:
         arm = Schedule("peer", rate).arm(peak, peak, steps)
@@ -371,16 +376,11 @@ def branches(work: Work, scores: Scores) -> Iterator[Row]:
     work.train(f"{stage}, hold", held, keep_every=1)
     starts = work.trainings.at(f"{stage}, hold", held, list(begin.values()))
     for end, start in zip(begin, starts, strict=True):
-        rate = wsd(DECLINES[name], end / last, cool_epochs(end) / last)
+        rate = wsd(DECLINES[name], end / last, (end - begin[end]) / last)
         branch = of(rate, end)
         history = work.train(f"{stage}, {end} epochs", branch, start)
         ((arm, as_arm),) = branch.arms.items()
         yield row(arm, as_arm, history, cost)
-
-
-def begins(settings: Settings) -> dict[int, int]:
-    """The epoch after which WSD begins to cool down, for each reading."""
-    return {end: end - cool_epochs(end) for end in settings.reads}
 
 
 def snapshots_of(work: Work, arms: Arms) -> dict[str, Row]:

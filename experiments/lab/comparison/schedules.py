@@ -1,7 +1,7 @@
 """What is compared: dictionaries of schedules, the only difference between arms."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
@@ -238,9 +238,9 @@ def tuned_name(name: str) -> str:
     return f"{name}, {TUNED}"
 
 
-def cool_epochs(end: int) -> int:
-    """How many epochs WSD cools down in before it is read after so many."""
-    return max(1, round(end / COOL_DOWN))
+def begins(reads: Iterable[int]) -> dict[int, int]:
+    """For each reading, the epoch after which WSD begins to cool down for it."""
+    return {end: end - max(1, round(end / COOL_DOWN)) for end in reads}
 
 
 # what E measures beside its landscape
