@@ -67,6 +67,21 @@ def test_what_was_done_before_is_not_left_and_did_not_take_this_session(tmp_path
     assert printed.getvalue() == "two: 1 done; about 7 min left\n"
 
 
+def test_a_training_may_go_on_where_another_has_come(tmp_path):
+    made, printed = trainings(tmp_path)
+    reached = made.train("one", Minutes(2), told)
+    runs = made.train("two", Minutes(5), told, reached)
+    assert runs.done == 5
+    assert made.seconds == {"one": 2 * 60, "two": 3 * 60}
+    # of the 60, 12 and then 18 are done
+    assert printed.getvalue().splitlines()[-1] == "two: 5 done; about 5 min left"
+    again, printed = trainings(tmp_path)
+    again.train("one", Minutes(2), told)
+    again.train("two", Minutes(5), told, reached)
+    assert not printed.getvalue()
+    assert again.progress.left == 60 - 5 * 6
+
+
 @pytest.mark.parametrize(("every", "resumed"), [(1, 5), (2, 4), (3, 3)])
 def test_a_training_is_saved_every_few_stretches_and_at_its_end(
     tmp_path, every, resumed
