@@ -1,7 +1,6 @@
 """Where a program runs: cores, accelerators, other machines, by JAX's own runtime."""
 
 import contextlib
-import math
 import os
 import time
 from collections.abc import Callable
@@ -58,11 +57,15 @@ def connect(coordinator: str, processes: int | None, process: int | None) -> Non
 def make_mesh(runs: int, shared: bool) -> Mesh:
     """All devices: along the runs, or if what is left can share the data, so many.
 
-    A mesh with shared data has as many devices along the runs as divide these.
+    A mesh with shared data has as many devices along the runs as these fill, but for a
+    tenth at most.
     """
-    across = math.gcd(runs, jax.device_count()) if shared else jax.device_count()
+    devices = across = jax.device_count()
+    if shared:
+        divisors = [n for n in range(1, devices + 1) if devices % n == 0]
+        across = max(n for n in divisors if -runs % n <= runs / 10)
     return jax.make_mesh(
-        (across, jax.device_count() // across),
+        (across, devices // across),
         ("runs", "data"),
         axis_types=(AxisType.Auto, AxisType.Auto),
     )

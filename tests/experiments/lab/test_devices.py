@@ -50,7 +50,15 @@ def test_the_history_does_not_depend_on_the_number_of_devices(tmp_path, start_fa
 
 @pytest.mark.parametrize(
     ("runs", "count", "shape"),
-    [(2, 1, (1, 1)), (2, 2, (2, 1)), (2, 8, (2, 4)), (6, 4, (2, 2)), (10, 5, (5, 1))],
+    [
+        (2, 1, (1, 1)),
+        (2, 2, (2, 1)),
+        (2, 8, (2, 4)),
+        (6, 4, (2, 2)),
+        (10, 5, (5, 1)),
+        (9, 2, (1, 2)),  # a run more on two devices would be a ninth
+        (81, 2, (2, 1)),
+    ],
 )
 def test_devices_take_runs_first_and_then_share_data(monkeypatch, runs, count, shape):
     made = []
