@@ -10,28 +10,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullLocator
 
 from clr_optax import RangeTest
-from lab.comparison.report import (
-    LONG_CLR,
-    RIVALS,
-    accuracy,
-    at,
-    cycle_ends,
-    landscape,
-)
-from lab.comparison.schedules import (
-    BASELINE,
-    CLR,
-    ONE_CYCLE,
-    RANGE_TEST,
-    SCHEDULES,
-    SWEEP,
-    tuned_name,
-)
+from lab.comparison.report import SHOWN, accuracy, at, cycle_ends, landscape
+from lab.comparison.schedules import RANGE_TEST, SCHEDULES, SWEEP
 from lab.saved import DASHES, panels, save_figure
 
 Results = dict[str, Any]
-# the arms of C that its picture shows
-DRAWN = [CLR, LONG_CLR, *RIVALS, tuned_name(BASELINE), tuned_name(ONE_CYCLE)]
 
 
 def draw_all(results: Results, out: Path) -> None:
@@ -98,7 +81,7 @@ def draw_anytime(results: Results) -> Figure:
     """C: accuracy after every epoch, mean over the seeds, of some arms."""
     figure, (axes,) = panels((9, 5))
     last = cycle_ends(results)[-1]
-    for number, arm in enumerate(DRAWN):
+    for number, arm in enumerate(SHOWN):
         rows = [row for row in results["C"] if row["arm"] == arm]
         read = [row["epochs"] for row in rows]  # of branches, each its own end
         epochs = np.array(read if len(rows) > 1 else range(1, last + 1))

@@ -36,6 +36,7 @@ Floats = NDArray[np.float64]
 LESS = "less cosine"
 LONG_CLR = f"{LONG}, {SWEEP}"
 RIVALS = [tuned_name(name) for name in (SGDR, FREE, AVERAGE, WSD, FIXED)]  # any time
+SHOWN = [CLR, LONG_CLR, *RIVALS, tuned_name(BASELINE), tuned_name(ONE_CYCLE)]
 # the arms of F
 HORIZON = [f"CLR {n}, {SWEEP}" for n in ("1 cycle", "2 cycles", "3 cycles")] + [
     f"{GROWING}, {SWEEP}",
@@ -94,20 +95,6 @@ def schedules(results: Results) -> Table:
     return Table(headings, lines, caption)
 
 
-def readme(results: Results) -> str:
-    """What A and B come to after the longest runs, a line for each schedule."""
-    longest = results["settings"]["epochs"][-1]
-    untuned = [row for row in results["A"] if row["epochs"] == longest]
-    baseline = accuracy(named(results["B"], BASELINE))[:, -1]
-    lines = []
-    for row in results["B"]:
-        end, tuned = (accuracy(r)[:, -1] for r in (named(untuned, row["arm"]), row))
-        gain = difference(end, baseline, 1)
-        lines.append([row["arm"], mean_and_sd(end, 1), gain, mean_and_sd(tuned, 1)])
-    headings = [f"after {longest} epochs", "range test", "less tuned cosine", "tuned"]
-    return Table(headings, lines).markdown()
-
-
 def arms(results: Results) -> list[str]:
     """The arms of C."""
     return list(dict.fromkeys(row["arm"] for row in results["C"]))
@@ -141,6 +128,18 @@ def anytime(results: Results) -> Table:
     )
     headings = ["schedule", *map(str, reads), "steps", "tuning"]
     return Table(headings, lines, caption)
+
+
+def readme(results: Results) -> str:
+    """What C comes to where a cycle of CLR ends first, and last, of some arms."""
+    first, _, last = cycle_ends(results)
+    ends = first, last // 2, last
+    lines = []
+    for arm in SHOWN:
+        means = [mean_and_sd(at(results, arm, end), 1) for end in ends]
+        lines.append([arm, *means, f"{named(results['C'], arm)['tuning_steps']:,}"])
+    read = [f"{end} epochs" for end in ends]
+    return Table(["any time", *read, "tuning steps"], lines).markdown()
 
 
 def differences(results: Results) -> Table:
