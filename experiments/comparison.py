@@ -4,36 +4,28 @@
 
 follows the protocol in experiments/lab/comparison/protocol.py and leaves
 comparison.json, four pictures and a page of them, which ends with the
-protocol, in runs/comparison. More than an hour on two CPU cores; --resume goes
-on after a stop.
+protocol, in runs/comparison. An hour and a half on two CPU cores; --resume
+goes on after a stop.
 """
 
 import argparse
-import json
 import shutil
 import sys
-from dataclasses import asdict, replace
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from lab import LabError, devices
+from lab import devices
 from lab.checkpoints import Trainings, found
 from lab.comparison import protocol, report
 from lab.comparison.parts import experiment, run_epochs
 from lab.comparison.pictures import draw_all
 from lab.comparison.protocol import SHORT, Settings, split
 from lab.data import load
-from lab.program import (
-    Options,
-    environment,
-    exit_code,
-    open_folder,
-    redraw,
-)
-from lab.saved import ResultsFile, portable, write_json, write_text
+from lab.program import Experiment, environment
+from lab.saved import ResultsFile, as_json, portable, write_json, write_text
 
 FILE = ResultsFile(
     "comparison.json",
@@ -42,34 +34,24 @@ FILE = ResultsFile(
 )
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Runs the program; returns its exit code."""
-    args = parse(argv)
-    interrupted = "interrupted: what is finished is kept; --resume goes on"
-    return exit_code("comparison.py", partial(run, args), interrupted=interrupted)
-
-
-def run(args: argparse.Namespace, console: Console) -> int:
+def train(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     """The protocol, part by part; what is finished is kept whatever happens."""
-    if args.redraw:
-        return redraw(FILE, args.out, finish, console)
-    open_folder(args.out)
     settings = SHORT if args.short else Settings()
     devices.use_cpu_cores(runs=settings.seeds)
     data = load(args.data_dir)
     settings = replace(settings, train_images=len(split(data).train.images))
-    as_json = json.loads(json.dumps(asdict(settings)))
-    derived = {"steps_per_epoch": settings.steps_per_epoch, "reads": settings.reads}
-    shown = as_json | json.loads(json.dumps(derived))
+    fields = as_json(settings)
+    derived = {"steps_per_epoch": settings.steps_per_epoch}
+    shown = fields | derived | {"reads": list(settings.reads)}
     earlier = found(FILE, args.out, {"settings": shown}, resume=args.resume)
     checkpoints, path = args.out / "checkpoints", args.out / FILE.name
     if FILE.finished(earlier):
         console.print(f"The run in {args.out} is finished: there is nothing to resume")
         shutil.rmtree(checkpoints, ignore_errors=True)  # a stop may have spared them
-        return finish(earlier, args.out, console)
+        return earlier
     planned = run_epochs(settings)
     console.print(f"Data: {data.source}\n{planned:,} epochs of single runs in all")
-    trainings = Trainings(checkpoints, as_json, console, planned)
+    trainings = Trainings(checkpoints, fields, console, planned)
     results: dict[str, Any] = {
         "protocol": protocol.__doc__,
         "settings": shown,
@@ -85,13 +67,11 @@ def run(args: argparse.Namespace, console: Console) -> int:
         if "range_test" in results:  # until then the file is an earlier run's
             write_json(path, results | {"seconds": dict(trainings.seconds)})
     shutil.rmtree(checkpoints)
-    return finish(results, args.out, console)
+    return results
 
 
-def finish(results: dict[str, Any], out: Path, console: Console) -> int:
+def show(results: dict[str, Any], out: Path, console: Console) -> int:
     """Draws and prints; 3 if an arm of the final runs diverged."""
-    if not FILE.finished(results):
-        raise LabError(f"the run in {out} is not finished: go on with --resume")
     draw_all(results, out)
     write_text(out / "README.md", report.page(results))
     for text in (
@@ -107,23 +87,14 @@ def finish(results: dict[str, Any], out: Path, console: Console) -> int:
     return 3 if diverged else 0
 
 
-def parse(argv: list[str] | None) -> argparse.Namespace:
-    """The command line."""
-    parser = Options(
-        __doc__,
-        """examples:
-  comparison.py             everything, as the protocol has it
-  comparison.py --resume    go on after the last epoch of a stopped run
-  comparison.py --redraw    page and pictures again, from comparison.json
-  comparison.py --short     a taste: fewer epochs and seeds, a small landscape
-exit codes: 0 done, 1 error, 2 wrong arguments, 3 an arm diverged, 130 Ctrl-C""",
-    )
-    parser.add_folders(Path("runs/comparison"))
-    parser.add_resuming()
-    parser.add_argument(
-        "--short", action="store_true", help="a taste of every part, in minutes"
-    )
-    return parser.read(argv)
+main = Experiment(
+    FILE,
+    __doc__,
+    train,
+    show,
+    taste="fewer epochs and seeds, a small landscape",
+    other_codes="3 an arm diverged, ",
+).main
 
 
 if __name__ == "__main__":

@@ -24,14 +24,7 @@ from lab import devices, network
 from lab.checkpoints import Checkpoints, found
 from lab.data import load
 from lab.history import History
-from lab.program import (
-    Options,
-    environment,
-    exit_code,
-    open_folder,
-    positive,
-    redraw,
-)
+from lab.program import Options, environment, exit_code, open_folder, positive
 from lab.saved import ResultsFile, portable, write_json
 from lab.tables import Progress
 from lab.training import Runs
@@ -57,7 +50,9 @@ def main(argv: list[str] | None = None) -> int:
 def run(args: argparse.Namespace, console: Console) -> int:
     """Data, training, table, pictures; what is finished is kept whatever happens."""
     if args.redraw:
-        return redraw(FILE, args.out, finish, console)
+        results = FILE.read(args.out)
+        open_folder(args.out)
+        return finish(results, args.out, console)
     open_folder(args.out)
     if args.coordinator is None:
         devices.use_cpu_cores(runs=2 * args.seeds)

@@ -4,7 +4,8 @@
         args = parse(argv)
         return exit_code("program.py", partial(run, args), interrupted="interrupted")
 
-`run(args, console)` returns the exit code of a run that comes to its end.
+`run(args, console)` returns the exit code of a run that comes to its end. What follows
+a protocol is an `Experiment`, which brings its own main.
 """
 
 import argparse
@@ -15,6 +16,8 @@ import platform
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +109,70 @@ class Options(argparse.ArgumentParser):
         return args
 
 
+@dataclass(frozen=True)
+class Experiment:
+    """A program that follows a protocol: as a whole, in short, or on after a stop.
+
+    `train(args, console)` returns the results when all is done; `show(results, out,
+    console)` draws and prints them, and returns the exit code. `taste` says what the
+    short form is, `other_codes` which codes there are beside the usual ones.
+    """
+
+    file: ResultsFile
+    description: str
+    train: Callable[[argparse.Namespace, Console], dict[str, Any]]
+    show: Callable[[dict[str, Any], Path, Console], int]
+    taste: str
+    other_codes: str = ""
+    takes_data: bool = True
+
+    def main(self, argv: Sequence[str] | None = None) -> int:
+        """Runs the program; returns its exit code."""
+        args = self.parse(argv)
+        kept = "interrupted: what is finished is kept; --resume goes on"
+        return exit_code(f"{self.name}.py", partial(self.run, args), interrupted=kept)
+
+    @property
+    def name(self) -> str:
+        """That of the program and of its results."""
+        return Path(self.file.name).stem
+
+    def run(self, args: argparse.Namespace, console: Console) -> int:
+        """Trains, if asked to, and shows."""
+        if args.redraw:
+            results = self.file.read(args.out)
+        open_folder(args.out)
+        if not args.redraw:
+            results = self.train(args, console)
+        if not self.file.finished(results):
+            raise LabError(
+                f"the run in {args.out} is not finished: go on with --resume"
+            )
+        return self.show(results, args.out, console)
+
+    def parse(self, argv: Sequence[str] | None) -> argparse.Namespace:
+        """The command line."""
+        parser = Options(
+            self.description,
+            f"""examples:
+  {self.name}.py             everything, as the protocol has it
+  {self.name}.py --resume    go on after what is finished
+  {self.name}.py --redraw    page and pictures again, from {self.file.name}
+  {self.name}.py --short     a taste: {self.taste}
+exit codes: 0 done, 1 error, 2 wrong arguments, {self.other_codes}130 Ctrl-C""",
+        )
+        out = Path("runs") / self.name
+        if self.takes_data:
+            parser.add_folders(out)
+        else:
+            parser.add_out(out)
+        parser.add_resuming()
+        parser.add_argument(
+            "--short", action="store_true", help="a taste of everything, in minutes"
+        )
+        return parser.read(argv)
+
+
 def positive(text: str) -> int:
     """A whole number from 1 that an int32 holds, for argparse."""
     try:
@@ -142,15 +209,3 @@ def environment() -> dict[str, Any]:
         "processes": jax.process_count(),
         "cpu_cores": os.cpu_count(),
     }
-
-
-def redraw(
-    file: ResultsFile,
-    out: Path,
-    finish: Callable[[dict[str, Any], Path, Console], int],
-    console: Console,
-) -> int:
-    """What `finish(results, out, console)` returns for the results in a folder."""
-    results = file.read(out)
-    open_folder(out)
-    return finish(results, out, console)

@@ -5,7 +5,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,12 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     numbers = r'\[\n\s*([^][{}"]*?)\n\s*\]'
     text = re.sub(numbers, lambda found: f"[{' '.join(found[1].split())}]", text)
     write_text(path, text + "\n")
+
+
+def as_json(settings: Any) -> dict[str, Any]:
+    """The fields of a dataclass as JSON gives them back."""
+    fields: dict[str, Any] = json.loads(json.dumps(asdict(settings)))
+    return fields
 
 
 def digits(values: Any) -> list[float]:

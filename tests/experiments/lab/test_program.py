@@ -10,6 +10,7 @@ from pathlib import Path
 import jax
 import pytest
 
+import battery
 import benchmark
 import comparison
 import fashion
@@ -17,7 +18,7 @@ import transformer
 from lab import LabError, program
 from lab.data import DataError
 
-PROGRAMS = [fashion, comparison, transformer, benchmark]
+PROGRAMS = [fashion, comparison, transformer, battery, benchmark]
 OWN = [LabError, DataError]
 ONE_LINE = [
     *(kind("what to do") for kind in OWN),
@@ -40,12 +41,18 @@ def raising(error):
     return run
 
 
+def stop(monkeypatch, module, error):
+    """Lets a program raise in the place of its run."""
+    where = module if hasattr(module, "run") else program.Experiment
+    monkeypatch.setattr(where, "run", raising(error))
+
+
 @pytest.mark.parametrize("module", PROGRAMS, ids=lambda module: module.__name__)
 @pytest.mark.parametrize("error", ONE_LINE, ids=repr)
 def test_every_program_ends_on_what_can_be_mended_with_one_line_and_code_1(
     monkeypatch, capsys, tmp_path, module, error
 ):
-    monkeypatch.setattr(module, "run", raising(error))
+    stop(monkeypatch, module, error)
     assert module.main(["--out", str(tmp_path)]) == 1
     printed = capsys.readouterr()
     assert printed.err == f"{module.__name__}.py: {error}\n"
@@ -56,7 +63,7 @@ def test_every_program_ends_on_what_can_be_mended_with_one_line_and_code_1(
 def test_every_program_ends_on_ctrl_c_with_one_line_and_code_130(
     monkeypatch, capsys, tmp_path, module
 ):
-    monkeypatch.setattr(module, "run", raising(KeyboardInterrupt()))
+    stop(monkeypatch, module, KeyboardInterrupt())
     assert module.main(["--out", str(tmp_path)]) == 130
     printed = capsys.readouterr().err
     assert printed.startswith(f"{module.__name__}.py: interrupted")
@@ -66,16 +73,16 @@ def test_every_program_ends_on_ctrl_c_with_one_line_and_code_130(
 @pytest.mark.parametrize("module", PROGRAMS, ids=lambda module: module.__name__)
 def test_every_help_teaches_in_80_columns(monkeypatch, capsys, module):
     monkeypatch.setenv("COLUMNS", "80")
-    with pytest.raises(SystemExit) as stop:
+    with pytest.raises(SystemExit) as ended:
         module.main(["--help"])
-    assert stop.value.code == 0
+    assert ended.value.code == 0
     printed = capsys.readouterr().out
     assert "examples:" in printed
     assert "exit codes:" in printed
     assert [line for line in printed.splitlines() if len(line) > 79] == []
 
 
-@pytest.mark.parametrize("module", [comparison, transformer])
+@pytest.mark.parametrize("module", [comparison, transformer, battery])
 def test_the_help_says_where_the_protocol_is(module):
     path = module.protocol.__file__
     (named,) = re.findall(r"\S+/protocol\.py", module.__doc__)
@@ -117,7 +124,7 @@ def test_auto_outside_a_cluster_says_what_to_give(monkeypatch, capsys, tmp_path)
     assert printed.count("\n") == 1
 
 
-REDRAWING = [fashion, comparison, transformer]
+REDRAWING = [fashion, comparison, transformer, battery]
 ALL_DONE = '{"A": 1, "B": 1, "C": 1, "D": 1, "E": 1, "finished": true}'
 
 
@@ -153,9 +160,9 @@ def test_redrawing_makes_no_folder(tmp_path, capsys, module):
 
 @pytest.mark.parametrize("module", REDRAWING, ids=lambda module: module.__name__)
 def test_resuming_and_redrawing_exclude_each_other(capsys, module):
-    with pytest.raises(SystemExit) as stop:
+    with pytest.raises(SystemExit) as ended:
         module.main(["--resume", "--redraw"])
-    assert stop.value.code == 2
+    assert ended.value.code == 2
     assert "not allowed with argument --resume" in capsys.readouterr().err
 
 
