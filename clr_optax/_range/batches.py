@@ -23,7 +23,6 @@ class Stream(Iterator[Batch]):
         self._function = function
         self._batches = batches
         self._iterator = iter(batches)
-        self._once = self._iterator is batches
         self._waiting: list[Batch] = []
         self.taken = 0
 
@@ -40,9 +39,7 @@ class Stream(Iterator[Batch]):
             return self._waiting.pop()
         try:
             batch = next(self._iterator)
-        except StopIteration:
-            if self._once or not self.taken:
-                raise
+        except StopIteration:  # which comes again where there are no more
             self._iterator = iter(self._batches)
             batch = next(self._iterator)
         self.taken += 1
