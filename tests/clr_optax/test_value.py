@@ -207,6 +207,15 @@ def test_tracers_and_arrays_pass_through():
     assert clr_schedule(-1.0 * tops, tops, halves)(4).tolist() == [1.0, 0.0]
 
 
+@pytest.mark.parametrize("up", [4, np.array([4])])
+@pytest.mark.parametrize("down", [np.array([4]), jnp.array([4, 8])])
+def test_a_half_that_is_an_array_is_shown(up, down):
+    schedule = clr_schedule(0.0, 1.0, up, step_size_down=down)
+    assert f"step_size={up!r}, step_size_down={down!r}" in repr(schedule)
+    schedule = clr_schedule(0.0, 1.0, down, step_size_down=up)
+    assert f"step_size={down!r}, step_size_down={up!r}" in repr(schedule)
+
+
 def test_arrays_compare_by_identity_and_have_no_config():
     top = np.array([1.0])
     schedule = clr_schedule(0.0, top, 4)
