@@ -62,6 +62,13 @@ def test_the_stop_is_four_times_the_best():
     assert over[:count].nonzero()[0].tolist() == [count - 1]
 
 
+def test_by_default_it_is_of_a_hundred_rates_from_a_millionth_to_ten():
+    test = lr_range_test(regression, *problem())
+    assert test.lrs.shape == (100,)
+    assert test.lrs[0] == np.float32(1e-6)
+    assert test.lrs[-1] == 10
+
+
 def as_given(params, value):
     return value[0, 0] + 0 * params
 
