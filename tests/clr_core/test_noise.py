@@ -107,6 +107,16 @@ def test_flat_noise_that_repeats_is_seldom_read(batches):
     assert readable(noise[:, np.arange(100) % batches]) < 0.02
 
 
+@pytest.mark.parametrize(("times", "read"), [(5, False), (7, True)])
+def test_a_fall_in_noise_that_repeats_is_six_times_the_rise_before_it(times, read):
+    """A rise and a fall in the means over ten batches, which are free of the noise."""
+    index = np.arange(100)
+    rise = 0.5 / times
+    means = np.interp(index, [0, 9, 20, 35, 60, 99], [0, 0, rise, rise, -0.49, -0.5])
+    noise = np.random.default_rng(0).normal(size=(1, 10))
+    assert readable(5 + means + noise[:, index % 10]) == read
+
+
 @pytest.mark.parametrize("size", [10, 20, 100, 1000])
 @pytest.mark.parametrize("depth", [1e-3, 1.5, 1e3])
 def test_a_fall_without_noise_is_always_read(size, depth):
