@@ -141,6 +141,13 @@ def test_noise_is_told(noise, told):
     assert (NOISE in reservations(LRS, curve(noise=noise))) is told
 
 
+def test_the_noise_is_the_standard_deviation_of_a_loss():
+    lrs = np.geomspace(1e-6, 10, 1000)
+    rows = curve(lrs) + 0.1 * np.random.default_rng(0).normal(size=(5, 1000))
+    noise = [reading("facts", lrs, row).facts.noise for row in rows]
+    np.testing.assert_allclose(np.mean(noise), 0.1, rtol=0.05)
+
+
 def test_a_rise_is_seen_where_the_loss_is_small_beside_the_noise_of_its_start():
     rng = np.random.default_rng(0)
     losses = 0.02 + 10 / (1 + np.exp(8 * (np.log10(LRS) + 3)))
@@ -148,6 +155,24 @@ def test_a_rise_is_seen_where_the_loss_is_small_beside_the_noise_of_its_start():
     assert LARGER in reservations(LRS, losses)
     losses[-6:] = 0.03, 0.06, 0.12, 0.25, 0.5, 1
     assert LARGER not in reservations(LRS, losses)
+
+
+@pytest.mark.parametrize(("growth", "told"), [(1.9, True), (2.1, False)])
+def test_a_small_loss_has_risen_where_it_is_four_times_what_it_was(growth, told):
+    """The middle of the last five is two steps behind that at the end of the fall."""
+    losses = 0.01 + 10 / (1 + np.exp(8 * (np.log10(LRS) + 3)))
+    losses *= 1 + 0.1 * np.random.default_rng(0).normal(size=100)
+    losses[-7:] = 0.01 * growth ** np.arange(7)
+    assert (LARGER in reservations(LRS, losses)) is told
+
+
+@pytest.mark.parametrize(("rise", "told"), [(0, True), (0.4, False)])
+def test_a_rise_counts_where_means_show_it_above_their_own_noise(rise, told):
+    """It is less than four times the noise of a loss, of which means have a tenth."""
+    lrs, index = np.geomspace(1e-6, 10, 1000), np.arange(1000)
+    noise = 0.2 * np.random.default_rng(0).choice([-1, 1], 1000)
+    losses = 6 + noise - np.interp(index, [300, 600, 850, 900], [0, 1, 1, 1 - rise])
+    assert (LARGER in reservations(lrs, losses)) is told
 
 
 def test_what_cannot_be_read_has_no_reservations():
@@ -229,6 +254,27 @@ def test_a_jump_counts_for_at_most_twenty_times_a_step():
     np.testing.assert_allclose(limit(0.5 * 10**2), LRS[69] / (1 + 10), rtol=1e-4)
     np.testing.assert_allclose(limit(0.5 * 19**2), LRS[69] / (1 + 19), rtol=1e-4)
     np.testing.assert_allclose(limit(0.5 * 99**2), LRS[69] / (1 + 20), rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("size", "lowest", "head"),
+    [(100, 99, 20), (100, 50, 16), (100, 20, 11), (20, 19, 5)],
+)
+def test_a_curve_starts_at_the_lower_quartile_of_its_first_losses(size, lowest, head):
+    """A fifth of all, or a third of those before the lowest, but more than a tenth."""
+    index = np.arange(size)
+    losses = 3 - index / size + (index - lowest).clip(0)
+    lrs = np.geomspace(1e-6, 10, size)
+    start = reading("facts", lrs, losses).facts.start
+    quartile = np.interp(0.75 * (head - 1), index, losses)
+    np.testing.assert_allclose(start, quartile, rtol=1e-5)
+
+
+def test_the_fall_is_counted_from_the_first_tenth_where_that_is_above_the_start():
+    losses = np.linspace(2, 1, 100)
+    facts = reading("facts", LRS, losses).facts
+    assert facts.start < 1.9
+    np.testing.assert_allclose(facts.fall, losses[5] - losses[-6], rtol=1e-3)
 
 
 @pytest.mark.parametrize(("share", "read"), [(0.8e-4, False), (1.2e-4, True)])
