@@ -4,8 +4,8 @@
 
 follows the protocol in experiments/lab/comparison/protocol.py and leaves
 comparison.json, four pictures and a page of them, which ends with the
-protocol, in runs/comparison. More than an hour on two CPU cores; --resume goes
-on after a stop.
+protocol, in runs/comparison. An hour and a half on two CPU cores; --resume
+goes on after a stop.
 """
 
 import argparse
@@ -29,7 +29,7 @@ from lab.saved import ResultsFile, as_json, portable, write_json, write_text
 
 FILE = ResultsFile(
     "comparison.json",
-    "protocol settings environment data seconds range_test bounds",
+    "protocol settings environment data seconds range_test sweeps bounds",
     lambda results: all(part in results for part in "ABCDE"),
 )
 
@@ -41,7 +41,8 @@ def train(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     data = load(args.data_dir)
     settings = replace(settings, train_images=len(split(data).train.images))
     fields = as_json(settings)
-    shown = fields | {"steps_per_epoch": settings.steps_per_epoch}
+    derived = {"steps_per_epoch": settings.steps_per_epoch}
+    shown = fields | derived | {"reads": list(settings.reads)}
     earlier = found(FILE, args.out, {"settings": shown}, resume=args.resume)
     checkpoints, path = args.out / "checkpoints", args.out / FILE.name
     if FILE.finished(earlier):
@@ -74,7 +75,7 @@ def show(results: dict[str, Any], out: Path, console: Console) -> int:
     draw_all(results, out)
     write_text(out / "README.md", report.page(results))
     for text in (
-        report.both(results),
+        report.all_tables(results),
         report.found_in_landscape(results),
         report.hopes(results),
     ):

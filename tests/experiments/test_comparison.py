@@ -9,13 +9,13 @@ import pytest
 import tiny_idx
 
 import comparison
-from clr_optax import RangeTest
+from clr_optax import RangeTest, Sweep
 from lab.comparison import parts, report
 from lab.comparison.parts import run_epochs
 from lab.comparison.pictures import draw_all
 from lab.comparison.protocol import SHORT
 from lab.comparison.report import hopes
-from lab.comparison.schedules import SCHEDULES
+from lab.comparison.schedules import ANYTIME_ARMS, CLR, SCHEDULES
 from lab.history import METRICS
 from lab.training import Runs, State, Stretch, Training
 
@@ -52,7 +52,7 @@ class Known:
 
 def start(training):
     count = training.count
-    state = State({"w": jnp.zeros(count)}, {"count": jnp.zeros(count)}, ())
+    state = State({"w": jnp.zeros(count)}, {"steps": jnp.zeros(count)}, ())
     return Runs(np.zeros((count, 0, 0), np.float32), state)
 
 
@@ -61,6 +61,11 @@ def known_range_tests(images, settings):
     losses = [2.0] * 8 + [1.75, 1.5, 1.25, 1.0, 0.75, 0.5, 0.5, 1, 2, 4, 8, 16]
     seeds = settings.range_seeds
     return RangeTest(np.tile(lrs, (seeds, 1)), np.tile(losses, (seeds, 1)))
+
+
+def known_sweeps(choosing, settings):
+    losses = np.array([2.0, 1.0, 0.5, 1.0, 2.0])
+    return [Sweep(np.geomspace(0.025, 0.4, 5), losses, 2.3, 200)] * settings.range_seeds
 
 
 def known_outputs(runs, images):
@@ -76,6 +81,7 @@ def training(monkeypatch):
     monkeypatch.setattr(Training, "go_on", lambda self, runs: known.go_on(self, runs))
     monkeypatch.setattr(Training, "start", start)
     monkeypatch.setattr(parts, "range_tests", known_range_tests)
+    monkeypatch.setattr(parts, "sweeps", known_sweeps)
     monkeypatch.setattr(parts, "softmax_outputs", known_outputs)
     return known
 
@@ -106,16 +112,29 @@ def idx(tmp_path_factory):
 def test_choices_see_validation_images_and_finals_the_test_images(training, run):
     code, results = run()
     assert code == 0
-    sizes = [len(test.images) for _, (_, test), _ in training.calls]
-    assert sizes == [20, 20, 40, 40, 40, 40]  # E, B's choices, C, B, A twice
+    seen = {len(test.images) for _, (_, test), _ in training.calls[:5]}
+    assert seen == {20}  # E, and the choices: three optimizers, the second cool-down
+    seen = {len(test.images) for _, (_, test), _ in training.calls[5:]}
+    assert seen == {40}  # C: three optimizers, WSD and its branches; B; A twice
+    assert len(training.calls) == 5 + 3 + 1 + len(results["settings"]["reads"]) + 1 + 2
     trained = [train.images for _, (train, _), _ in training.calls]
     assert all(
         (images == trained[0]).all() and len(images) == 220 for images in trained
     )
     assert set(results) >= {*"ABCDE", "bounds", "peaks", "protocol", "range_test"}
     assert [row["epochs"] for row in results["A"]] == [1] * 9 + [2] * 9
-    assert [row["epochs"] for row in results["C"]] == [3] * 6
+    whole = [row for row in results["C"] if row["arm"] != "WSD, tuned"]
+    assert [row["epochs"] for row in whole] == [6] * len(ANYTIME_ARMS)
+    branches = results["C"][len(whole) :]
+    assert [row["epochs"] for row in branches] == [2, 3, 4, 5, 6]
     assert {p.name for p in run.out.iterdir()} == {"comparison.json", "README.md"}
+
+
+def test_a_branch_goes_on_from_where_it_leaves_the_run_that_is_held(training, run):
+    run()
+    wsd = [epochs for arms, _, epochs in training.calls if arms == ("WSD, tuned",)]
+    seeds = SHORT.seeds
+    assert wsd == [5 * seeds] + [seeds] * 5  # the one that is held, and five branches
 
 
 def test_the_program_says_how_much_it_will_train(training, run, capsys):
@@ -127,18 +146,20 @@ def test_the_program_says_how_much_it_will_train(training, run, capsys):
     assert "about 0 min left" in printed
 
 
-@pytest.mark.parametrize("epochs", [0, 1, 5, 9])
+@pytest.mark.parametrize("epochs", [0, 1, 5, 20, 34, 38])
 def test_ctrl_c_keeps_what_is_finished_and_resume_ends_alike(training, run, epochs):
     _, expected = run(out=run.out / "whole")
     training.stop_after = epochs
     code, partial = run(out=run.out / "stopped")
     assert code == 130
-    assert ("C" in partial) == (epochs >= 9)
+    assert ("C" in partial) == (epochs == 38)
     training.stop_after = None
     code, results = run("--resume", out=run.out / "stopped")
     assert code == 0
-    for name in (*"ABCDE", "bounds", "peaks", "settings", "seconds"):
+    for name in (*"ABCDE", "bounds", "peaks", "settings"):
         assert results[name] == expected[name]
+    del results["seconds"]["rates"], expected["seconds"]["rates"]
+    assert results["seconds"] == expected["seconds"]
 
 
 def test_a_finished_run_is_not_trained_again_by_resume(training, run, capsys):
@@ -191,7 +212,8 @@ def test_redraw_trains_nothing(training, run, monkeypatch):
     page = (run.out / "README.md").read_text()
     assert all(f"]({path.name})" in page for path in pictures)
     assert report.schedules(results).markdown() in page
-    assert report.anytime(results).markdown() in page
+    for table in (report.anytime, report.differences, report.horizon):
+        assert table(results).markdown() in page
     assert hopes(results) in page
 
 
@@ -243,45 +265,87 @@ def test_a_run_is_lost_from_the_epoch_on_that_loses_any_figure():
     assert report.diverged(results) == ["a of A, 2 epochs, diverged on 1 of 2 seeds"]
 
 
-def test_the_readme_s_table_is_that_of_the_longest_runs(training, run):
-    _, results = run()
-    untuned = next(
-        row
-        for row in results["A"]
-        if (row["arm"], row["epochs"]) == ("linear decay", 2)
-    )
-    untuned["figures"]["val_accuracy"] = [[0.5, 0.61], [0.5, 0.63]]
-    table = report.readme(results).splitlines()
-    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in table]
-    assert cells[0][0] == "after 2 epochs"
-    assert [line[0] for line in cells[2:]] == list(SCHEDULES)
-    # others have 52 and 53 percent: 9 and 10 points ahead
-    assert cells[2 + list(SCHEDULES).index("linear decay")] == [
-        "linear decay",
-        "62.0 ± 1.4",
-        "+9.5 ± 6.4",
-        "52.5 ± 0.7",
+def figures_of(results, arm, percent):
+    """Gives an arm of C, on both seeds, such accuracies after its epochs."""
+    for row in results["C"]:
+        if row["arm"] == arm:
+            ends = [value / 100 for value in percent[: row["epochs"]]]
+            row["figures"]["val_accuracy"] = [ends, ends]
+
+
+def cells(markdown):
+    """The cells of a table's lines below its headings."""
+    table, *_ = markdown.split("\n\n")
+    return [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in table.splitlines()[2:]
     ]
 
 
 def test_the_hopes_are_held_against_the_figures(training, run):
     _, results = run()
-    for part in "ABC":
+    for part in "AB":
         for row in results[part]:
-            ends = [0.8, 0.82, 0.84][: row["epochs"]]
+            ends = [0.8, 0.82][: row["epochs"]]
             row["figures"]["val_accuracy"] = [ends, ends]
-    clr = next(row for row in results["C"] if row["arm"] == "CLR, range test")
-    clr["figures"]["val_accuracy"] = [[0.81, 0.81, 0.838]] * 2
-    lines = hopes(results).splitlines()[2:]
-    found = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    for row in results["C"]:
+        figures_of(results, row["arm"], [80, 81, 82, 83, 84, 84])
+    figures_of(results, CLR, [80, 82, 81, 81, 80, 83.5])
+    figures_of(results, "CLR long, then short, sweep", [80, 80, 81.6, 80, 80, 83.9])
+    figures_of(results, "WSD, tuned", [80, 81.5, 82, 83, 84, 84.1])
+    figures_of(results, "CLR 1 cycle, sweep", [80, 80, 80, 80, 80, 85])
+    figures_of(results, "CLR 2 cycles, sweep", [80, 80, 84, 80, 80, 85])
+    found = cells(hopes(results))
     assert [line[1:] for line in found] == [
         ["+0.00", "-0.30", "yes"],
-        ["+1.00", "+1.00", "yes"],
-        ["-1.00", "+0.00", "no"],
-        ["-0.20", "-0.30", "yes"],
+        ["+0.50", "+0.00", "yes"],
+        ["-0.40", "-0.30", "no"],
+        ["-1.10", "-0.30", "no"],
         ["+0.00", "+0.50", "no"],
         ["+0.00", "-1.00", "yes"],
+        ["+0.00", "-1.00", "yes"],
+        ["+0.50", "+0.00", "yes"],
     ]
+    assert "above WSD, tuned" in found[1][0]
+    assert "within 0.3 of CLR 1 cycle, sweep" in found[3][0]
+
+
+def test_an_arm_is_read_where_it_stands_and_a_branch_at_its_end(training, run):
+    _, results = run()
+    figures_of(results, CLR, [80, 82, 81, 81, 80, 83.5])
+    rows = [row for row in results["C"] if row["arm"] == "WSD, tuned"]
+    for row in rows:
+        ends = [0.5] * (row["epochs"] - 1) + [0.6 + row["epochs"] / 100]
+        row["figures"]["val_accuracy"] = [ends, ends]
+    lines = {line[0]: line[1:] for line in cells(report.anytime(results).markdown())}
+    read = [f"{n:.1f} ± 0.0" for n in (82, 81, 81, 80, 83.5)]
+    assert lines[CLR][:5] == read
+    assert lines["WSD, tuned"][:5] == [f"{n}.0 ± 0.0" for n in (62, 63, 64, 65, 66)]
+    per_epoch = results["settings"]["steps_per_epoch"]
+    assert lines[CLR][5] == str(6 * per_epoch)
+    assert lines["WSD, tuned"][5] == str((5 + 5) * per_epoch)
+
+
+def test_the_readme_s_table_has_the_first_end_the_long_one_and_the_last(training, run):
+    _, results = run()
+    figures_of(results, CLR, [80, 82, 81.5, 81, 80, 83.5])
+    figures_of(results, "WSD, tuned", [80, 82, 83, 84, 85, 86])
+    lines = {line[0]: line[1:] for line in cells(report.readme(results))}
+    assert list(lines) == report.QUOTED
+    assert lines[CLR] == ["82.0 ± 0.0", "81.5 ± 0.0", "83.5 ± 0.0"]
+    assert lines["WSD, tuned"] == ["82.0 ± 0.0", "83.0 ± 0.0", "86.0 ± 0.0"]
+
+
+def test_the_horizon_is_the_first_epoch_at_the_target(training, run):
+    _, results = run()
+    results["settings"]["targets"] = [81, 83]
+    for row in results["C"]:
+        figures_of(results, row["arm"], [80, 80, 81, 80, 80, 82])
+    row = next(row for row in results["C"] if row["arm"] == "CLR 2 cycles, sweep")
+    row["figures"]["val_accuracy"][1] = [0.8, 0.8, 0.8, 0.84, 0.84, 0.84]
+    lines = {line[0]: line[1:] for line in cells(report.horizon(results).markdown())}
+    assert lines["CLR 1 cycle, sweep"] == ["0.50", "2", "more than 1", "0"]
+    assert lines["CLR 2 cycles, sweep"] == ["0.58", "2", "more than 1", "1"]
 
 
 @pytest.mark.slow
@@ -293,6 +357,8 @@ def test_the_short_form_trains_everything(run):
     np.testing.assert_allclose(losses[:, 0], np.log(10), rtol=0.1)
     assert (losses[0] != losses[1]).all()
     for row in results["C"]:
+        if row["arm"] not in results["D"]:
+            continue
         alone = results["D"][row["arm"]]["alone"]
         figures = np.array(row["figures"]["val_accuracy"])
         # the network alone has in D what training said of it in C

@@ -1,38 +1,55 @@
 """The parts of the protocol, each a function from what came before to its results."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from numpy.typing import NDArray
 
-from clr_optax import RangeTest, lr_range_test
+from clr_optax import RangeTest, Sweep, lr_range_test, lr_sweep
 from lab import LabError, network
 from lab.checkpoints import Trainings
 from lab.comparison.protocol import Settings, split
 from lab.comparison.schedules import (
     ANYTIME_ARMS,
-    CLR,
+    COOL_DOWN,
+    COOL_DOWNS,
+    DECLINES,
+    MOMENTUM,
+    OPTIMIZERS,
+    PLANS,
     QUARTER,
     RANGE_TEST,
     SCHEDULES,
     SUGGESTIONS,
+    SWEEP,
+    TRIED,
     TUNED,
+    WSD,
+    Rate,
     Schedule,
+    begins,
     cycles,
+    momentum,
+    tuned_name,
+    warm_up,
+    wsd,
 )
 from lab.data import FashionMNIST, Images
 from lab.history import History
+from lab.saved import sweep_to_json
 from lab.training import Arm, Runs, Stretch, Training
 
 Arms = Mapping[str, Arm]
 Bounds = tuple[float, float]
 Row = dict[str, Any]
+ANY_TIME = "C any time"
+Scores = dict[str, dict[str, float]]  # accuracies by schedule and peak
 
 
 @dataclass(frozen=True)
@@ -45,16 +62,27 @@ class Work:
     final: FashionMNIST
 
     def of(self, arms: Arms, epochs: int, *, choosing: int = 0) -> Training:
-        """The training of arms, on so many seeds for choosing or on all for the end."""
-        return network.training(
+        """The training of arms, on so many seeds for choosing or on all for the end.
+
+        They have one optimizer.
+        """
+        training = network.training(
             arms,
             self.choosing if choosing else self.final,
             seeds=choosing or self.settings.seeds,
             epochs=epochs,
             batch_size=self.settings.batch_size,
         )
+        (optimizer,) = training.optimizers
+        return replace(training, weights=OPTIMIZERS[optimizer][1])
 
-    def train(self, name: str, training: Training) -> History:
+    def train(
+        self,
+        name: str,
+        training: Training,
+        start: Runs | None = None,
+        keep_every: int | None = None,
+    ) -> History:
         """The figures when all epochs are done; prints a line for each."""
 
         def told(stretch: Stretch) -> str:
@@ -64,76 +92,103 @@ class Work:
                 f"{stretch.seconds:.1f} s, best accuracy {best:.4f}"
             )
 
-        ends = self.settings.cycle_epochs
-        runs = self.trainings.train(name, training, told, keep_every=ends)
+        kept = keep_every or self.settings.cycle_epochs
+        runs = self.trainings.train(name, training, told, start, keep_every=kept)
         return network.history(training, runs)
+
+    def train_all(
+        self, name: str, arms: Arms, epochs: int, *, choosing: int = 0
+    ) -> History:
+        """The figures of arms, those of each optimizer trained by themselves."""
+        found: list[History] = []
+        for optimizer in dict.fromkeys(arm.optimizer for arm in arms.values()):
+            alike = {n: arm for n, arm in arms.items() if arm.optimizer == optimizer}
+            training = self.of(alike, epochs, choosing=choosing)
+            found.append(self.train(f"{name}, {OPTIMIZERS[optimizer][0]}", training))
+        names = [arm for history in found for arm in history.arms]
+        return History(
+            tuple(names), np.concatenate([history.figures for history in found])
+        )
 
 
 def experiment(
     trainings: Trainings, settings: Settings, data: FashionMNIST, found: Row
 ) -> Iterator[Row]:
-    """Yields each part's results when it is done; range tests that are `found` are."""
+    """Yields each part's results when it is done; rates that are `found` are kept."""
     choosing = split(data)
     work = Work(settings, trainings, choosing, choosing._replace(test=data.test))
 
     if "bounds" not in found:
-        steps = settings.range_test_steps
-        trainings.console.print(f"Range tests of {steps:,} steps in all")
-        test = range_tests(choosing.train, settings)
-        curves = {"lrs": test.lrs[0].tolist(), "losses": test.losses.tolist()}
-        found = {"range_test": curves, "bounds": readable_bounds(test)}
-    yield {name: found[name] for name in ("range_test", "bounds")}
+        trainings.console.print("Range tests and sweeps of all seeds")
+        started = time.perf_counter()
+        found = rates(choosing, settings)
+        found["seconds"] = {"rates": time.perf_counter() - started}
+    trainings.seconds["rates"] = found["seconds"]["rates"]
+    yield {name: found[name] for name in ("range_test", "sweeps", "bounds")}
     bounds = found["bounds"]
 
     yield {"E": landscape(work, bounds)}
-    scores = peak_scores(work, bounds)
+    scores = peak_scores(work, bounds[RANGE_TEST])
     yield {"peaks": scores}
-    peaks = {name: best(tried) for name, tried in scores.items()}
-    arms = anytime_arms(settings, bounds, peaks)
-    anytime = work.of(arms, settings.anytime[-1])
-    history = work.train("C any time", anytime)
-    yield {"C": [row(name, arm, history) for name, arm in arms.items()]}
-    ends = trainings.at("C any time", anytime, settings.anytime)
-    yield {"D": snapshots(anytime, ends, data.test)}
-    yield {"B": tuned(work, peaks, bounds[1] / bounds[0])}
-    yield {"A": list(untuned(work, bounds))}
+    arms = anytime_arms(settings, bounds, scores)
+    history = work.train_all(ANY_TIME, arms, settings.reads[-1])
+    swept = sum(sweep["steps"] for sweep in found["sweeps"])
+    cost = partial(anytime_tuning, settings, swept)
+    runs = [row(name, arm, history, cost(name)) for name, arm in arms.items()]
+    yield {"C": runs + list(branches(work, scores))}
+    yield {"D": snapshots_of(work, arms)}
+    yield {"B": tuned(work, scores, bounds[RANGE_TEST])}
+    yield {"A": list(untuned(work, bounds[RANGE_TEST]))}
 
 
 def run_epochs(settings: Settings) -> int:
-    """The epochs of all single runs: what the whole takes, but for its range tests."""
+    """The epochs of all single runs: what the whole takes, but for its rates."""
     points = len(settings.peaks) * len(settings.ratios) + len(SUGGESTIONS)
-    tried = sum(trials(plan, settings) for plan in TUNED.values())
+    tried = sum(trials(plan, settings) for plan in TRIED.values())
+    spared = len(settings.grid) - 1  # the second cool-down tries one peak
+    longest, last = settings.epochs[-1], settings.reads[-1]
+    begin = begins(settings.reads)
+    held, branched = max(begin.values()), sum(end - begin[end] for end in begin)
     return (
         points * settings.landscape_seeds * settings.landscape_epochs
-        + tried * settings.epochs[-1]
-        + len(ANYTIME_ARMS) * settings.seeds * settings.anytime[-1]
-        + len(SCHEDULES) * settings.seeds * settings.epochs[-1]
-        + len(SCHEDULES) * settings.seeds * sum(settings.epochs)
+        + (tried - spared) * longest
+        + (len(ANYTIME_ARMS) * last + held + branched) * settings.seeds
+        + len(SCHEDULES) * settings.seeds * (longest + sum(settings.epochs))
     )
+
+
+def rates(choosing: FashionMNIST, settings: Settings) -> Row:
+    """The range tests and the sweeps of all seeds, and the medians of their bounds."""
+    test, swept = range_tests(choosing.train, settings), sweeps(choosing, settings)
+    try:
+        by_seed = [sweep.bounds() for sweep in swept]
+        bounds = {
+            RANGE_TEST: list(test.bounds()),
+            SWEEP: np.median(by_seed, axis=0).tolist(),
+        }
+    except ValueError as error:
+        raise LabError(f"the range test cannot be read: {error}") from error
+    return {
+        "range_test": {"lrs": test.lrs[0].tolist(), "losses": test.losses.tolist()},
+        "sweeps": [sweep_to_json(sweep) for sweep in swept],
+        "bounds": bounds,
+    }
 
 
 def range_tests(images: Images, settings: Settings) -> RangeTest:
     """The curves of all seeds, with a leading axis over them."""
-    steps, batch_size = settings.range_steps, settings.batch_size
-
-    def loss(data: Images, params: Any, rows: jax.Array, key: jax.Array) -> jax.Array:
-        keys = jax.random.split(key, len(rows))  # by place, not by image
-        losses, _ = network.score(params, data.images[rows], data.labels[rows], keys)
-        return losses.mean()
+    steps = settings.range_steps
 
     def of_seed(images: Images, seed: jax.Array) -> RangeTest:
         key = jax.random.key(seed)
-        size, count = steps * batch_size, len(images.images)
-        epochs = jax.random.split(key, -(-size // count))
-        order = jax.vmap(partial(jax.random.permutation, x=count))(epochs)
         return lr_range_test(
-            partial(loss, images),
+            partial(loss_of_rows, images),
             network.initial_weights(key),
-            order.reshape(-1)[:size].reshape(steps, batch_size),
+            shuffled(key, len(images.images), steps, settings.batch_size),
             min_lr=1e-5,
             max_lr=10.0,
             num_steps=steps,
-            optimizer=partial(optax.sgd, momentum=0.9),
+            optimizer=momentum,
             key=key,
         )
 
@@ -146,12 +201,45 @@ def range_tests(images: Images, settings: Settings) -> RangeTest:
     return stack
 
 
-def readable_bounds(test: RangeTest) -> Bounds:
-    """The medians over the seeds."""
-    try:
-        return test.bounds()
-    except ValueError as error:
-        raise LabError(f"the range test cannot be read: {error}") from error
+def sweeps(choosing: FashionMNIST, settings: Settings) -> list[Sweep]:
+    """The sweep of each seed, over the batches of its range test."""
+    count, size = len(choosing.train.images), settings.batch_size
+    joined: Any = jax.tree.map(
+        lambda *parts: jnp.concatenate(parts), choosing.train, choosing.test
+    )
+    held_out = count + np.arange(settings.held_out)
+    steps = max(100, settings.sweep_steps)  # a sweep begins with a test of 100
+    loss, found = partial(loss_of_rows, joined), []  # one function is compiled once
+    for seed in range(settings.range_seeds):
+        key = jax.random.key(seed)
+        sweep = lr_sweep(
+            loss,
+            network.initial_weights(key),
+            shuffled(key, count, steps, size),
+            held_out=list(held_out.reshape(-1, size)),
+            num_steps=settings.sweep_steps,
+            optimizer=momentum,
+            key=key,
+        )
+        found.append(sweep)
+    return found
+
+
+def loss_of_rows(
+    images: Images, params: Any, rows: jax.Array, key: jax.Array
+) -> jax.Array:
+    """The mean loss of some of the images in training."""
+    keys = jax.random.split(key, len(rows))  # by place, not by image
+    losses, _ = network.score(params, images.images[rows], images.labels[rows], keys)
+    return losses.mean()
+
+
+def shuffled(key: jax.Array, count: int, steps: int, batch_size: int) -> jax.Array:
+    """A batch of rows for each step, in one random order after the other."""
+    size = steps * batch_size
+    epochs = jax.random.split(key, -(-size // count))
+    order = jax.vmap(partial(jax.random.permutation, x=count))(epochs)
+    return order.reshape(-1)[:size].reshape(steps, batch_size)
 
 
 def untuned(work: Work, bounds: Bounds) -> Iterator[Row]:
@@ -165,13 +253,13 @@ def untuned(work: Work, bounds: Bounds) -> Iterator[Row]:
         yield from (row(name, arm, history, cost) for name, arm in arms.items())
 
 
-def tuned(work: Work, peaks: Mapping[str, float], ratio: float) -> list[Row]:
+def tuned(work: Work, scores: Scores, bounds: Bounds) -> list[Row]:
     """Part B: a row for each schedule at its best peak."""
     settings = work.settings
     epochs = settings.epochs[-1]
     steps = epochs * settings.steps_per_epoch
     arms = {
-        name: plan.arm(peaks[name] / ratio, peaks[name], steps)
+        name: plan.arm(*at_best(scores, [name], bounds), steps)
         for name, plan in SCHEDULES.items()
     }
     history = work.train("B final", work.of(arms, epochs))
@@ -181,31 +269,43 @@ def tuned(work: Work, peaks: Mapping[str, float], ratio: float) -> list[Row]:
     ]
 
 
-def peak_scores(work: Work, bounds: Bounds) -> dict[str, dict[str, float]]:
+def peak_scores(work: Work, bounds: Bounds) -> Scores:
     """What peaks are chosen by: each schedule's accuracy with each peak it tries."""
-    settings = work.settings
-    epochs = settings.epochs[-1]
-    ratio, steps = bounds[1] / bounds[0], epochs * settings.steps_per_epoch
+    first, *others = COOL_DOWNS
     tried = {
-        f"{name}, {peak:g}": (name, peak)
-        for name, plan in TUNED.items()
-        for peak in peaks_to_try(plan, settings, bounds[1])
+        name: peaks_to_try(plan, work.settings, bounds[1])
+        for name, plan in TRIED.items()
+        if name not in others
     }
+    scores = tried_out(work, "B choices", tried, bounds)
+    _, peak = best(scores, [first])
+    tried = {name: [peak] for name in others}
+    return scores | tried_out(work, "B choices, cool-down", tried, bounds)
+
+
+def tried_out(
+    work: Work, stage: str, tried: Mapping[str, Sequence[float]], bounds: Bounds
+) -> Scores:
+    """The accuracy of each schedule with each of its peaks, on one seed."""
+    epochs, ratio = work.settings.epochs[-1], bounds[1] / bounds[0]
+    steps = epochs * work.settings.steps_per_epoch
+    trial = "{}, {:g}".format
     arms = {
-        trial: TUNED[name].arm(peak / ratio, peak, steps)
-        for trial, (name, peak) in tried.items()
+        trial(name, peak): TRIED[name].arm(peak / ratio, peak, steps)
+        for name, peaks in tried.items()
+        for peak in peaks
     }
-    history = work.train("B choices", work.of(arms, epochs, choosing=1))
-    scores: dict[str, dict[str, float]] = {name: {} for name in TUNED}
-    for trial, accuracy in history.scores().items():
-        name, peak = tried[trial]
-        scores[name][f"{peak:g}"] = accuracy
-    return scores
+    accuracy = work.train_all(stage, arms, epochs, choosing=1).scores()
+    return {
+        name: {f"{peak:g}": accuracy[trial(name, peak)] for peak in peaks}
+        for name, peaks in tried.items()
+    }
 
 
 def peaks_to_try(plan: Schedule, settings: Settings, max_lr: float) -> list[float]:
-    """As many of the grid as the schedule tries, those nearest to max_lr."""
-    grid = sorted(settings.grid, key=lambda peak: abs(np.log(peak / max_lr)))
+    """As many of its grid as the schedule tries, those nearest to max_lr."""
+    grid = [plan.scale * peak for peak in settings.grid]
+    grid.sort(key=lambda peak: abs(np.log(peak / max_lr)))
     return sorted(grid[: trials(plan, settings)])
 
 
@@ -214,9 +314,17 @@ def trials(plan: Schedule, settings: Settings) -> int:
     return len(settings.grid) - (plan.role == "cyclical")
 
 
-def best(scores: Mapping[str, float]) -> float:
-    """The peak of the highest accuracy."""
-    return float(max(scores, key=scores.__getitem__))
+def best(scores: Scores, names: Iterable[str]) -> tuple[str, float]:
+    """Which of some schedules is the most accurate with which of its peaks."""
+    tried = [(name, peak) for name in names for peak in scores[name]]
+    name, peak = max(tried, key=lambda trial: scores[trial[0]][trial[1]])
+    return name, float(peak)
+
+
+def at_best(scores: Scores, names: Iterable[str], bounds: Bounds) -> Bounds:
+    """The best peak of some schedules, below it a base_lr in the ratio of bounds."""
+    _, peak = best(scores, names)
+    return peak * bounds[0] / bounds[1], peak
 
 
 def tuning_steps(plan: Schedule, settings: Settings) -> int:
@@ -226,17 +334,63 @@ def tuning_steps(plan: Schedule, settings: Settings) -> int:
     return steps + settings.range_test_steps * (plan.role == "cyclical")
 
 
+def anytime_tuning(settings: Settings, swept: int, arm: str) -> int:
+    """What the choice of an arm's rates in C costs; the sweeps took `swept` steps."""
+    names, source = ANYTIME_ARMS[arm]
+    if source == TUNED:  # one run serves all averages
+        return tuning_steps(PLANS[names[0]], settings)
+    return swept if source == SWEEP else settings.range_test_steps
+
+
 def anytime_arms(
-    settings: Settings, bounds: Bounds, peaks: Mapping[str, float]
+    settings: Settings, bounds: Mapping[str, Bounds], scores: Scores
 ) -> dict[str, Arm]:
-    """Part C's arms: who restarts has three cycles, the others one plan for all."""
-    steps = settings.anytime[-1] * settings.steps_per_epoch
-    ratio = bounds[1] / bounds[0]
+    """Part C's arms, but for the one of branches."""
+    steps = settings.reads[-1] * settings.steps_per_epoch
     arms = {}
-    for arm, name in ANYTIME_ARMS.items():
-        chosen = peaks[name] / ratio, peaks[name]
-        arms[arm] = TUNED[name].arm(*(bounds if arm == CLR else chosen), steps)
+    for arm, (names, source) in ANYTIME_ARMS.items():
+        if source == TUNED:
+            name, _ = best(scores, names)
+            chosen = at_best(scores, names, bounds[RANGE_TEST])
+        else:
+            (name,), chosen = names, bounds[source]
+        arms[arm] = PLANS[name].arm(*chosen, steps)
     return arms
+
+
+def branches(work: Work, scores: Scores) -> Iterator[Row]:
+    """C's WSD: a row for each reading, the end of a branch of one run that is held."""
+    settings = work.settings
+    name, peak = best(scores, COOL_DOWNS)
+    last, per_epoch = settings.reads[-1], settings.steps_per_epoch
+    steps, begin = last * per_epoch, begins(settings.reads)
+    cost = tuning_steps(COOL_DOWNS[name], settings)
+    cost += settings.epochs[-1] * per_epoch // COOL_DOWN  # of 1 - sqrt
+
+    def of(rate: Rate, epochs: int) -> Training:
+        arm = Schedule("peer", rate).arm(peak, peak, steps)
+        about = f"{name}, {arm.about}"
+        return work.of({tuned_name(WSD): replace(arm, about=about)}, epochs)
+
+    held, stage = of(warm_up, max(begin.values())), f"{ANY_TIME}, {WSD}"
+    work.train(f"{stage}, hold", held, keep_every=1)
+    starts = work.trainings.at(f"{stage}, hold", held, list(begin.values()))
+    for end, start in zip(begin, starts, strict=True):
+        rate = wsd(DECLINES[name], end / last, (end - begin[end]) / last)
+        branch = of(rate, end)
+        history = work.train(f"{stage}, {end} epochs", branch, start)
+        ((arm, as_arm),) = branch.arms.items()
+        yield row(arm, as_arm, history, cost)
+
+
+def snapshots_of(work: Work, arms: Arms) -> dict[str, Row]:
+    """Part D: the snapshots of the arms that are read at their own weights."""
+    settings = work.settings
+    alike = {name: arm for name, arm in arms.items() if arm.optimizer == MOMENTUM}
+    training = work.of(alike, settings.reads[-1])
+    stage = f"{ANY_TIME}, {OPTIMIZERS[MOMENTUM][0]}"
+    ends = work.trainings.at(stage, training, settings.cycle_ends)
+    return snapshots(training, ends, work.final.test)
 
 
 def snapshots(training: Training, ends: list[Runs], images: Images) -> dict[str, Row]:
@@ -281,29 +435,27 @@ def accuracies(
     return share
 
 
-def landscape(work: Work, bounds: Bounds) -> Row:
-    """Part E: every seed's accuracy by peak and ratio, and that of two suggestions."""
+def landscape(work: Work, bounds: Mapping[str, Bounds]) -> Row:
+    """Part E: every seed's accuracy by peak and ratio, and those of suggestions."""
     settings = work.settings
     epochs, seeds = settings.landscape_epochs, settings.landscape_seeds
     steps = epochs * settings.steps_per_epoch
-    cycle = Schedule("cyclical", cycles(1))
-    arms = {
-        cell(peak, ratio): cycle.arm(peak / ratio, peak, steps)
+    points = {
+        cell(peak, ratio): (peak / ratio, peak)
         for peak in settings.peaks
         for ratio in settings.ratios
     }
-    arms[RANGE_TEST] = cycle.arm(*bounds, steps)
-    arms[QUARTER] = cycle.arm(bounds[1] / 4, bounds[1], steps)
+    max_lr = bounds[RANGE_TEST][1]
+    points |= {**bounds, QUARTER: (max_lr / 4, max_lr)}
+    cycle = Schedule("cyclical", cycles(1))
+    arms = {name: cycle.arm(*chosen, steps) for name, chosen in points.items()}
     history = work.train("E landscape", work.of(arms, epochs, choosing=seeds))
     found = {name: history.last(name, "val_accuracy").tolist() for name in arms}
-    return {
-        "accuracy": [
-            [found[cell(peak, ratio)] for ratio in settings.ratios]
-            for peak in settings.peaks
-        ],
-        RANGE_TEST: found[RANGE_TEST],
-        QUARTER: found[QUARTER],
-    }
+    accuracy = [
+        [found[cell(peak, ratio)] for ratio in settings.ratios]
+        for peak in settings.peaks
+    ]
+    return {"accuracy": accuracy} | {name: found[name] for name in SUGGESTIONS}
 
 
 def cell(peak: float, ratio: float) -> str:

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullLocator
 
 from clr_optax import RangeTest
-from lab.comparison.report import accuracy, cycle_ends, landscape
-from lab.comparison.schedules import SCHEDULES
+from lab.comparison.report import SHOWN, accuracy, at, cycle_ends, landscape
+from lab.comparison.schedules import RANGE_TEST, SCHEDULES, SWEEP
 from lab.saved import DASHES, panels, save_figure
 
 Results = dict[str, Any]
@@ -78,25 +78,29 @@ def draw_accuracy(results: Results) -> Figure:
 
 
 def draw_anytime(results: Results) -> Figure:
-    """C: accuracy after every epoch, mean over the seeds."""
+    """C: accuracy after every epoch, mean over the seeds, of some arms."""
     figure, (axes,) = panels((9, 5))
-    for number, row in enumerate(results["C"]):
-        figures = accuracy(row)
-        epochs = np.arange(1, figures.shape[1] + 1)
-        color, n = f"C{number}", len(figures)
-        label = f"{row['arm']} ({row['about'].rpartition(',')[0]})"
-        mean, sd = figures.mean(axis=0), figures.std(axis=0, ddof=1)
-        axes.plot(epochs, mean, DASHES[row["role"]], color=color, label=label)
-        axes.fill_between(epochs, mean - sd, mean + sd, color=color, alpha=0.12, lw=0)
+    last, lowest = cycle_ends(results)[-1], 100.0
+    for number, arm in enumerate(SHOWN):
+        rows = [row for row in results["C"] if row["arm"] == arm]
+        read = [row["epochs"] for row in rows]  # of branches, each its own end
+        epochs = np.array(read if len(rows) > 1 else range(1, last + 1))
+        figures = np.stack([at(results, arm, end) for end in epochs.tolist()])
+        color, style = f"C{number}", DASHES[rows[0]["role"]]
+        mean, sd = figures.mean(axis=1), figures.std(axis=1, ddof=1)
+        axes.plot(epochs, mean, style, color=color, marker=".", label=arm)
+        lowest = min(lowest, *mean[epochs >= 2])  # all are low after the first
+        axes.fill_between(epochs, mean - sd, mean + sd, color=color, alpha=0.1, lw=0)
     for end in cycle_ends(results):
         axes.axvline(end, color="gray", lw=0.8, zorder=0)
     axes.set(
-        title=f"Any time: mean and sd of n={n} seeds, read at the lines",
+        title=f"Any time: mean and sd of n={figures.shape[1]} seeds",
         xlabel="Epochs",
         ylabel="Test accuracy in percent",
     )
+    axes.set_ylim(bottom=lowest - 1)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    figure.legend(loc="outside lower center", ncols=2, fontsize=8)
+    figure.legend(loc="outside lower center", ncols=3, fontsize=8)
     return figure
 
 
@@ -119,10 +123,10 @@ def draw_landscape(results: Results) -> Figure:
         text.set_anncoords("offset points")
     low, high = np.transpose(bounds_by_seed(results))
     axes.plot(high, high / low, "x", color="tab:red", label="range test, each seed")
-    low, high = results["bounds"]
-    axes.plot(
-        high, high / low, "*", ms=14, mec="white", color="tab:red", label="their median"
-    )
+    for source, color in ((RANGE_TEST, "tab:red"), (SWEEP, "tab:orange")):
+        low, high = results["bounds"][source]
+        (star,) = axes.plot(high, high / low, "*", color=color, ms=14)
+        star.set(mec="white", label=f"{source}, median")
     n, epochs = settings["landscape_seeds"], settings["landscape_epochs"]
     axes.set(
         title=f"One triangular cycle in {epochs} epochs, mean of n={n} seeds",

@@ -7,11 +7,20 @@ from numpy.typing import NDArray
 
 from lab import tables
 from lab.comparison.schedules import (
+    AVERAGE,
     BASELINE,
     CLR,
+    FIXED,
+    FREE,
+    GROWING,
+    LONG,
     ONE_CYCLE,
+    QUARTER,
     RANGE_TEST,
-    SUGGESTIONS,
+    SGDR,
+    SWEEP,
+    WSD,
+    begins,
     tuned_name,
 )
 from lab.history import History
@@ -25,11 +34,21 @@ from lab.tables import (
 Results = dict[str, Any]
 Floats = NDArray[np.float64]
 LESS = "less cosine"
+LONG_CLR = f"{LONG}, {SWEEP}"
+RIVALS = [tuned_name(name) for name in (SGDR, FREE, AVERAGE, WSD, FIXED)]  # any time
+SHOWN = [CLR, LONG_CLR, *RIVALS, tuned_name(BASELINE), tuned_name(ONE_CYCLE)]
+QUOTED = [CLR, LONG_CLR, *RIVALS[1:-1], tuned_name(ONE_CYCLE)]
+# the arms of F
+HORIZON = [f"CLR {n}, {SWEEP}" for n in ("1 cycle", "2 cycles", "3 cycles")] + [
+    f"{GROWING}, {SWEEP}",
+    *(tuned_name(name) for name in (BASELINE, ONE_CYCLE, FREE)),
+]
 
 
-def both(results: Results) -> str:
-    """The two tables, each with what its columns are."""
-    return f"{schedules(results).markdown()}\n\n{anytime(results).markdown()}"
+def all_tables(results: Results) -> str:
+    """The tables, each with what its columns are."""
+    tables = schedules, anytime, differences, horizon
+    return "\n\n".join(table(results).markdown() for table in tables)
 
 
 def accuracy(row: Results) -> Floats:
@@ -77,53 +96,116 @@ def schedules(results: Results) -> Table:
     return Table(headings, lines, caption)
 
 
-def readme(results: Results) -> str:
-    """What A and B come to after the longest runs, a line for each schedule."""
-    longest = results["settings"]["epochs"][-1]
-    untuned = [row for row in results["A"] if row["epochs"] == longest]
-    baseline = accuracy(named(results["B"], BASELINE))[:, -1]
-    lines = []
-    for row in results["B"]:
-        end, tuned = (accuracy(r)[:, -1] for r in (named(untuned, row["arm"]), row))
-        gain = difference(end, baseline, 1)
-        lines.append([row["arm"], mean_and_sd(end, 1), gain, mean_and_sd(tuned, 1)])
-    headings = [f"after {longest} epochs", "range test", "less tuned cosine", "tuned"]
-    return Table(headings, lines).markdown()
+def arms(results: Results) -> list[str]:
+    """The arms of C."""
+    return list(dict.fromkeys(row["arm"] for row in results["C"]))
+
+
+def at(results: Results, arm: str, epoch: int) -> Floats:
+    """The accuracies in percent of an arm of C when it is read after an epoch."""
+    rows = [row for row in results["C"] if row["arm"] == arm]
+    branch = [row for row in rows if row["epochs"] == epoch]
+    return accuracy((branch or rows)[0])[:, epoch - 1]
 
 
 def anytime(results: Results) -> Table:
-    """C and D, a line for each arm, and what the columns are."""
-    ends = cycle_ends(results)
-    read = [cell for end in ends for cell in (f"{end} epochs", LESS)]
-    headings = ["schedule", *read, "3 snapshots", "less the last"]
-    baseline = accuracy(named(results["C"], tuned_name(BASELINE)))
+    """C, a line for each arm: what it has when it is read, and what that takes."""
+    settings = results["settings"]
+    reads, per_epoch = settings["reads"], settings["steps_per_epoch"]
     lines = []
-    for row in results["C"]:
-        name, figures = row["arm"], accuracy(row)
-        together, alone = outputs(results, name)
-        line = [name]
-        for end in ends:
-            here, there = figures[:, end - 1], baseline[:, end - 1]
-            gain = "" if row["role"] == "baseline" else difference(here, there, 2)
-            line += [mean_and_sd(here, 1), gain]
-        lines.append([*line, mean_and_sd(together, 1), difference(together, alone, 2)])
+    for arm in arms(results):
+        rows = [row for row in results["C"] if row["arm"] == arm]
+        epochs = rows[-1]["epochs"]
+        if len(rows) > 1:  # one run that is held, and a branch for each reading
+            begin = begins(reads)
+            epochs = max(begin.values()) + sum(end - begin[end] for end in begin)
+        means = [mean_and_sd(at(results, arm, end), 1) for end in reads]
+        steps = epochs * per_epoch
+        lines.append([arm, *means, f"{steps:,}", f"{rows[0]['tuning_steps']:,}"])
     caption = (
-        f"Any time: test accuracy in percent, mean ± sd of "
-        f"n={results['settings']['seeds']} paired seeds, on the way to {ends[-1]} "
-        f"epochs; the mean output of the networks at these {len(ends)} ends; "
-        f"{LESS} and less the last: mean and 95 % interval of the paired difference."
+        f"Any time: test accuracy in percent after so many epochs of {reads[-1]}, "
+        f"mean ± sd of n={settings['seeds']} paired seeds; the steps of a seed for all "
+        "readings, and those of the choice of its rates."
     )
+    headings = ["schedule", *map(str, reads), "steps", "tuning"]
     return Table(headings, lines, caption)
 
 
-def bounds(results: Results) -> str:
-    """The bounds of the range test."""
-    base_lr, max_lr = results["bounds"]
+def readme(results: Results) -> str:
+    """What C comes to where a cycle of CLR ends first, and last, of some arms."""
+    first, _, last = cycle_ends(results)
+    ends = first, last // 2, last
+    lines = [
+        [arm, *(mean_and_sd(at(results, arm, end), 1) for end in ends)]
+        for arm in QUOTED
+    ]
+    read = [f"{end} epochs" for end in ends]
+    return Table(["any time", *read], lines).markdown()
+
+
+def differences(results: Results) -> Table:
+    """C and D, a line for each arm: paired differences, and what snapshots give."""
+    ends, baseline = cycle_ends(results), tuned_name(BASELINE)
+    lines = []
+    for arm in arms(results):
+        line = [arm]
+        for end in ends:
+            here, there = (at(results, name, end) for name in (arm, baseline))
+            line.append("" if arm == baseline else difference(here, there, 2))
+        if arm in results["D"]:
+            together, alone = outputs(results, arm)
+            line += [mean_and_sd(together, 1), difference(together, alone, 2)]
+        lines.append(line + [""] * (len(ends) + 3 - len(line)))
+    caption = (
+        f"The same, {LESS}: mean and 95 % interval of the paired difference to "
+        f"{baseline}; the accuracy of the mean output of the networks at these "
+        f"{len(ends)} ends, and its paired difference to that of the last."
+    )
+    headings = ["schedule", *(f"{end} epochs" for end in ends), "snapshots"]
+    return Table([*headings, "less the last"], lines, caption)
+
+
+def horizon(results: Results) -> Table:
+    """F, a line for each arm: how soon it reaches the targets."""
+    settings = results["settings"]
+    targets = settings["targets"]
+    lines = []
+    for arm in HORIZON:
+        line = [arm]
+        for target in targets:
+            shares = first_reached(results, arm, target)
+            reached = int(np.isfinite(shares).sum())
+            median = np.median(shares)
+            share = f"{median:.2f}" if np.isfinite(median) else "more than 1"
+            line += [share, str(reached)]
+        lines.append(line)
+    caption = (
+        f"The horizon: the share of {settings['reads'][-1]} epochs after which a run "
+        f"first reaches a target, read after every epoch, median of "
+        f"n={settings['seeds']} seeds, and how many of them reach it."
+    )
+    headings = [cell for target in targets for cell in (f"{target:g} %", "seeds")]
+    return Table(["schedule", *headings], lines, caption)
+
+
+def first_reached(results: Results, arm: str, target: float) -> Floats:
+    """The share of the epochs after which each seed is there; infinity if never."""
+    there = accuracy(named(results["C"], arm)) >= target
+    epochs = there.shape[1]
+    shares: Floats = np.where(
+        there.any(axis=1), (there.argmax(axis=1) + 1) / epochs, np.inf
+    )
+    return shares
+
+
+def bounds(results: Results, source: str = RANGE_TEST) -> str:
+    """The bounds of the range test or of the sweep."""
+    base_lr, max_lr = results["bounds"][source]
     return f"{base_lr:.3g} to {max_lr:.3g}"
 
 
 def cycle_ends(results: Results) -> list[int]:
-    """When C is read, in epochs."""
+    """When three cycles end, in epochs."""
     return [results["settings"]["cycle_epochs"] * cycle for cycle in (1, 2, 3)]
 
 
@@ -151,15 +233,28 @@ def diverged(results: Results) -> list[str]:
 
 def hopes(results: Results) -> str:
     """A line for each hope: what was hoped, what came out, whether it is reached."""
-    first, second, third = cycle_ends(results)
+    first, _, last = cycle_ends(results)
+    middle = last // 2
     behind, best = untuned_behind_tuned(results)
+    easy = results["settings"]["targets"][0]
+    soon, later = (
+        mean(first_reached(results, arm, easy), 1.0) for arm in (HORIZON[1], HORIZON[0])
+    )
+    end = max(mean(at(results, arm, last)) for arm in (CLR, LONG_CLR))
+    top, top_name = best_at(results, arms(results), last)
     found = [
         (f"A: CLR without tuning is within 0.3 of {best}", -behind, -0.3),
-        (f"C: CLR leads by a point after {first} epochs", lead(results, first), 1.0),
-        (f"C: CLR leads after {second}", lead(results, second), 0.0),
-        (f"C: CLR is not 0.3 behind after {third}", lead(results, third), -0.3),
-        ("D: snapshots give CLR half a point", snapshot_gain(results), 0.5),
-        ("E: the regret is below a point", -regret(results), -1.0),
+        lead(results, CLR, first, 0.0),
+        lead(results, LONG_CLR, middle, -0.3),
+        (
+            f"C: CLR by the sweep after {last}, within 0.3 of {top_name}",
+            end - top,
+            -0.3,
+        ),
+        ("D: snapshots give CLR in 3 cycles half a point", snapshot_gain(results), 0.5),
+        ("E: the range test's regret is below a point", -regret(results), -1.0),
+        ("E: the sweep's too", -regret(results, SWEEP), -1.0),
+        (f"F: two cycles reach {easy:g} % sooner, share", later - soon, 0.0),
     ]
     lines = []
     for hope, exact, least in found:
@@ -182,10 +277,21 @@ def untuned_behind_tuned(results: Results) -> tuple[float, str]:
     return tuned[best] - max(untuned), f"the best tuned, {best}"
 
 
-def lead(results: Results, epoch: int) -> float:
-    """CLR's points over the better of cosine and one-cycle, both laid out for all."""
-    at = {row["arm"]: mean(accuracy(row)[:, epoch - 1]) for row in results["C"]}
-    return at[CLR] - max(at[tuned_name(BASELINE)], at[tuned_name(ONE_CYCLE)])
+def best_at(results: Results, names: list[str], epoch: int) -> tuple[float, str]:
+    """The highest mean of some arms of C after an epoch, and whose it is."""
+    means = {name: mean(at(results, name, epoch)) for name in names}
+    best = max(means, key=means.__getitem__)
+    return means[best], best
+
+
+def lead(
+    results: Results, arm: str, epoch: int, least: float
+) -> tuple[str, float, float]:
+    """A hope: the points that an arm has over the best any-time rival, and how many."""
+    rival, name = best_at(results, RIVALS, epoch)
+    hoped = f"within {-least:g} of" if least else "above"
+    points = mean(at(results, arm, epoch)) - rival
+    return f"C: {arm} after {epoch} epochs, {hoped} {name}", points, least
 
 
 def snapshot_gain(results: Results) -> float:
@@ -194,11 +300,9 @@ def snapshot_gain(results: Results) -> float:
     return mean(together) - mean(alone)
 
 
-def regret(results: Results) -> float:
-    """The points that the landscape's best has over the range test's bounds."""
-    return float(landscape(results).max()) - mean(
-        100 * np.array(results["E"][RANGE_TEST])
-    )
+def regret(results: Results, source: str = RANGE_TEST) -> float:
+    """The points that the landscape's best has over some bounds."""
+    return float(landscape(results).max()) - mean(100 * np.array(results["E"][source]))
 
 
 def landscape(results: Results) -> Floats:
@@ -211,18 +315,20 @@ def found_in_landscape(results: Results) -> str:
     """The landscape in a sentence."""
     means, settings = landscape(results), results["settings"]
     peak, ratio = np.unravel_index(means.argmax(), means.shape)
-    own, quarter = (100 * np.mean(results["E"][name]) for name in SUGGESTIONS)
-    base_lr, max_lr = results["bounds"]
+    own, quarter, swept = (
+        100 * np.mean(results["E"][name]) for name in (RANGE_TEST, QUARTER, SWEEP)
+    )
     return (
         f"Landscape: best {means.max():.2f} at peak {settings['peaks'][peak]:g}, ratio "
-        f"{settings['ratios'][ratio]:g}; {own:.2f} with the range test's {base_lr:.3g} "
-        f"to {max_lr:.3g}, {quarter:.2f} with a quarter of its max_lr to max_lr"
+        f"{settings['ratios'][ratio]:g}; {own:.2f} with the range test's "
+        f"{bounds(results)}, {quarter:.2f} with a quarter of its max_lr to max_lr, "
+        f"{swept:.2f} with the sweep's {bounds(results, SWEEP)}"
     )
 
 
-def mean(values: Floats) -> float:
-    """The mean over the seeds; of runs that diverged, that of guessing."""
-    return float(np.where(np.isfinite(values), values, 10.0).mean())
+def mean(values: Floats, lost: float = 10.0) -> float:
+    """The mean over the seeds; of runs that are lost, that of guessing."""
+    return float(np.where(np.isfinite(values), values, lost).mean())
 
 
 def page(results: Results) -> str:
@@ -237,7 +343,9 @@ def page(results: Results) -> str:
         "![Accuracy by training steps](accuracy.png)",
         "## Any time",
         anytime(results).markdown(),
+        differences(results).markdown(),
         "![Accuracy by epochs](anytime.png)",
+        horizon(results).markdown(),
         "## The bounds",
         f"{found_in_landscape(results)}.",
         "![Accuracy by max_lr and its ratio to base_lr](landscape.png)",

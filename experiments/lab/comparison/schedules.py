@@ -1,44 +1,116 @@
-"""What is compared: one dictionary, and it is the only difference between arms."""
+"""What is compared: dictionaries of schedules, the only difference between arms."""
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
 import optax
 
 from clr_optax import clr_schedule
-from lab.training import Arm, Role, warmup_cosine
+from lab.training import (
+    Arm,
+    Role,
+    State,
+    by_step,
+    schedule_free_weights,
+    trained,
+    warmup_cosine,
+)
 
-Rate = Callable[[float, float, int], optax.Schedule]
+Rate = Callable[[float, float, int], optax.Schedule]  # base_lr, max_lr, steps
+Decline = Callable[[float, int], optax.Schedule]  # max_lr, steps
+
 
 BASELINE = "cosine decay"
 FIXED = "fixed rate"
 ONE_CYCLE = "one-cycle (Optax)"
-CYCLES = "CLR triangular, 3 cycles"
-RESTARTS = "SGDR, 3 restarts"
+CYCLES = "CLR 3 cycles"
+LONG = "CLR long, then short"
+GROWING = "CLR growing"
+SGDR = "SGDR, 3 restarts"
+FREE = "Schedule-Free"
+AVERAGE = "averaged weights"
+WSD = "WSD"
+DECAYS = 0.99, 0.999
+WARM_UP = 30  # WSD and Schedule-Free warm up in the thirtieth part of a run,
+COOL_DOWN = 5  # and WSD cools down in the fifth
 
-# the bounds that E measures beside its landscape
-RANGE_TEST = "range test"
-QUARTER = "a quarter of max_lr"
-SUGGESTIONS = RANGE_TEST, QUARTER
+# where an arm's bounds are from
+RANGE_TEST, SWEEP, TUNED = "range test", "sweep", "tuned"
+
+
+class Averaging(NamedTuple):
+    """The state of SGD that keeps an average of the weights."""
+
+    inner: Any
+    average: Any
+    steps: jax.Array
+
+
+momentum = partial(optax.sgd, momentum=0.9)
+
+
+def averaging(learning_rate: Any, decay: Any = 0.0) -> optax.GradientTransformation:
+    """SGD with momentum, and the weights' average: of all, later exponential."""
+    sgd = momentum(learning_rate)
+
+    def init(params: Any) -> Averaging:
+        return Averaging(sgd.init(params), params, jnp.zeros((), jnp.int32))
+
+    def update(gradients: Any, state: Any, params: Any = None) -> tuple[Any, Averaging]:
+        updates, inner = sgd.update(gradients, state.inner, params)
+        steps = state.steps + 1
+        step_size = jnp.maximum(1 - decay, 1 / steps)
+        new = optax.apply_updates(params, updates)
+        average = optax.incremental_update(new, state.average, step_size)
+        return updates, Averaging(inner, average, steps)
+
+    return optax.GradientTransformation(init, update)
+
+
+def averaged_weights(state: State) -> Any:
+    """The average that `averaging` keeps."""
+    return state.opt_state.average
+
+
+MOMENTUM = by_step(momentum)
+AVERAGED = by_step(averaging)
+SCHEDULE_FREE = by_step(optax.contrib.schedule_free_sgd)
+# arms of one optimizer train as one program, and are read at these weights
+OPTIMIZERS = {
+    MOMENTUM: ("SGD", trained),
+    AVERAGED: (AVERAGE, averaged_weights),
+    SCHEDULE_FREE: (FREE, schedule_free_weights),
+}
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """A schedule for a run of so many steps: `rate(base_lr, max_lr, steps)`."""
+    """A schedule for a run of so many steps: `rate(base_lr, max_lr, steps)`.
+
+    The grid of its peaks is `scale` times that of the others; `numbers` are what its
+    optimizer takes beside the rate.
+    """
 
     role: Role
     rate: Rate
+    optimizer: optax.GradientTransformationExtraArgs = MOMENTUM
+    scale: float = 1.0
+    numbers: Mapping[str, float] = field(default_factory=dict)
 
     def arm(self, base_lr: float, max_lr: float, steps: int) -> Arm:
-        """SGD with momentum 0.9 on this schedule."""
+        """The optimizer on this schedule."""
         rate = self.rate(base_lr, max_lr, steps)
-        inject = optax.inject_hyperparams(optax.sgd)
-        optimizer = inject(learning_rate=rate, momentum=optax.constant_schedule(0.9))
         base = f"base {base_lr:.3g}, " if self.role == "cyclical" else ""
-        about = f"{base}peak {max_lr:.3g}, {steps} steps"
-        return Arm(about, self.role, rate, optimizer)
+        others = "".join(f"{name} {n:g}, " for name, n in self.numbers.items())
+        about = f"{base}peak {max_lr:.3g}, {others}{steps} steps"
+        fixed = {k: optax.constant_schedule(n) for k, n in self.numbers.items()}
+        numbers = {"learning_rate": rate, **fixed}
+        return Arm(about, self.role, rate, self.optimizer, numbers)
 
 
 def cycles(count: int, **mode: Any) -> Rate:
@@ -53,6 +125,19 @@ def exp_range(base_lr: float, max_lr: float, steps: int) -> optax.Schedule:
     return cycles(3, mode="exp_range", gamma=gamma)(base_lr, max_lr, steps)
 
 
+def growing(base_lr: float, max_lr: float, steps: int) -> optax.Schedule:
+    """A third of the run in one cycle, the rest in another."""
+    return clr_schedule(base_lr, max_lr, math.ceil(steps / 6), cycle_mult=2)
+
+
+def long_then_short(base_lr: float, max_lr: float, steps: int) -> optax.Schedule:
+    """Half of the run in one cycle, the rest in six."""
+    long, short = math.ceil(steps / 4), math.ceil(steps / 24)
+    return optax.join_schedules(
+        [clr_schedule(base_lr, max_lr, half) for half in (long, short)], [2 * long]
+    )
+
+
 def restarts(base_lr: float, max_lr: float, steps: int) -> optax.Schedule:
     """SGDR: three falls of half a cosine."""
     fall = {
@@ -64,8 +149,37 @@ def restarts(base_lr: float, max_lr: float, steps: int) -> optax.Schedule:
     return optax.sgdr_schedule([fall, fall, fall])
 
 
+def constant(base_lr: float, max_lr: float, steps: int) -> optax.Schedule:
+    return optax.constant_schedule(max_lr)
+
+
+def warm_up(base_lr: float, max_lr: float, steps: int) -> optax.Schedule:
+    """From 0 to max_lr, and on there."""
+    return optax.linear_schedule(0.0, max_lr, -(-steps // WARM_UP))
+
+
+def linear(max_lr: float, steps: int) -> optax.Schedule:
+    return optax.linear_schedule(max_lr, 0.0, steps)
+
+
+def one_less_root(max_lr: float, steps: int) -> optax.Schedule:
+    """1 - sqrt: steep at first."""
+    return lambda step: max_lr * (1 - jnp.sqrt(jnp.clip(step / steps, 0, 1)))
+
+
+def wsd(decline: Decline, end: float = 1.0, cool: float = 1 / COOL_DOWN) -> Rate:
+    """Warm-up, hold, and a cool-down; its end and its length are shares of the run."""
+
+    def rate(base_lr: float, max_lr: float, steps: int) -> optax.Schedule:
+        cooling = round(cool * steps)
+        parts = [warm_up(base_lr, max_lr, steps), decline(max_lr, cooling)]
+        return optax.join_schedules(parts, [round(end * steps) - cooling])
+
+    return rate
+
+
 SCHEDULES = {
-    FIXED: Schedule("fixed", lambda _, top, steps: optax.constant_schedule(top)),
+    FIXED: Schedule("fixed", constant),
     BASELINE: Schedule(
         "baseline", lambda _, top, steps: optax.cosine_decay_schedule(top, steps)
     ),
@@ -84,26 +198,51 @@ SCHEDULES = {
     "CLR cosine, 1 cycle": Schedule("cyclical", cycles(1, anneal="cosine")),
 }
 
-# what has its place in C only
+# what has its place in C only; of the averages one is taken, of the cool-downs too
 ANYTIME = {
     CYCLES: Schedule("cyclical", cycles(3)),
-    RESTARTS: Schedule("peer", restarts),
+    LONG: Schedule("cyclical", long_then_short),
+    GROWING: Schedule("cyclical", growing),
+    SGDR: Schedule("peer", restarts),
+    FREE: Schedule("peer", warm_up, SCHEDULE_FREE, scale=10.0),
 }
-TUNED = SCHEDULES | ANYTIME
+AVERAGES = {
+    f"{AVERAGE} {decay:g}": Schedule(
+        "peer", constant, AVERAGED, numbers={"decay": decay}
+    )
+    for decay in DECAYS
+}
+DECLINES = {f"{WSD}, linear": linear, f"{WSD}, 1 - sqrt": one_less_root}
+COOL_DOWNS = {name: Schedule("peer", wsd(down)) for name, down in DECLINES.items()}
+TRIED = SCHEDULES | ANYTIME | AVERAGES | COOL_DOWNS
+
+# the arms of C: the schedules of which the best is taken, and where bounds are from
+HORIZON = {"CLR 1 cycle": cycles(1), "CLR 2 cycles": cycles(2)}
+PLANS = TRIED | {name: Schedule("cyclical", rate) for name, rate in HORIZON.items()}
+ANYTIME_ARMS: dict[str, tuple[list[str], str]] = {
+    f"{name}, {source}": ([name], source)
+    for source, names in {
+        SWEEP: [CYCLES, LONG, GROWING, *HORIZON],
+        RANGE_TEST: [CYCLES],
+        TUNED: [CYCLES, LONG, GROWING, SGDR, BASELINE, ONE_CYCLE, FIXED, FREE],
+    }.items()
+    for name in names
+} | {f"{AVERAGE}, {TUNED}": (list(AVERAGES), TUNED)}
+
+
+CLR = f"{CYCLES}, {SWEEP}"
 
 
 def tuned_name(name: str) -> str:
     """What an arm of C is called whose peak is tuned."""
-    return f"{name}, tuned"
+    return f"{name}, {TUNED}"
 
 
-# the arms of C and their schedules; the first has the range test's bounds
-CLR = f"CLR, {RANGE_TEST}"
-ANYTIME_ARMS = {
-    CLR: CYCLES,
-    tuned_name("CLR"): CYCLES,
-    tuned_name("SGDR"): RESTARTS,
-    tuned_name(BASELINE): BASELINE,
-    tuned_name(ONE_CYCLE): ONE_CYCLE,
-    tuned_name(FIXED): FIXED,
-}
+def begins(reads: Iterable[int]) -> dict[int, int]:
+    """For each reading, the epoch after which WSD begins to cool down for it."""
+    return {end: end - max(1, round(end / COOL_DOWN)) for end in reads}
+
+
+# what E measures beside its landscape
+QUARTER = "a quarter of max_lr"
+SUGGESTIONS = RANGE_TEST, QUARTER, SWEEP

@@ -20,6 +20,7 @@ from lab.comparison.parts import (
     range_tests,
     snapshots,
     softmax_outputs,
+    sweeps,
 )
 from lab.comparison.protocol import Settings, split
 from lab.data import Images
@@ -68,6 +69,25 @@ def test_a_seed_s_curve_is_the_library_s_on_its_weights_and_batches():
     np.testing.assert_allclose(curves.losses[1], expected.losses, rtol=1e-4)
 
 
+def test_a_sweep_learns_from_training_images_and_is_scored_on_validation(monkeypatch):
+    data = numbered(48, 16)
+    called = []
+
+    def recorded(loss, params, batches, *, held_out, **settings):
+        called.append((loss.args[0], batches, held_out, settings))
+
+    monkeypatch.setattr(parts, "lr_sweep", recorded)
+    settings = Settings(range_seeds=2, sweep_steps=120, held_out=16, batch_size=8)
+    assert sweeps(data, settings) == [None, None]
+    (images, first, held_out, told), (_, second, _, _) = called
+    assert told["num_steps"] == 120
+    assert first.shape == (120, 8)
+    assert (first != second).any()
+    learned, scored = images.labels[first], images.labels[np.stack(held_out)]
+    assert set(np.unique(learned)) == set(data.train.labels)
+    np.testing.assert_array_equal(scored.reshape(-1), data.test.labels)
+
+
 @pytest.fixture(scope="module")
 def images():
     return random_images(0, 60).test
@@ -107,7 +127,7 @@ def test_what_is_told_is_the_accuracy_of_the_best_arm_over_its_seeds():
     figures[:, 0, METRICS.index("val_accuracy")] = 0.5, 0.7, 0.9, 0.1
     runs, said = Runs(figures, None), []
 
-    def train(name, training, told, **_):
+    def train(name, training, told, start, **_):
         said.append(told(Stretch(runs, 1.0, 0.0)))
         return runs
 
