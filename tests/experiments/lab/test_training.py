@@ -26,19 +26,25 @@ def data():
     return random_images(90, 50)
 
 
+GRAPH = nnx.graphdef(nnx.eval_shape(lambda: CNN(nnx.Rngs(0))))
+
+
+@jax.jit
+def score(params, images, labels, keys=None):
+    """The mean loss and accuracy of the plain network."""
+    logits = plain(nnx.merge(GRAPH, params), images, keys)
+    losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+    return losses.mean(), (logits.argmax(axis=1) == labels).mean()
+
+
+gradients_of = jax.jit(jax.value_and_grad(score, has_aux=True))
+
+
 def plain_epochs(rate, data, seed, epochs, batch_size):
     """The figures after each epoch, and the weights at the end."""
-    graph, params = nnx.split(CNN(nnx.Rngs(jax.random.key(seed))), nnx.Param)
+    params = nnx.state(CNN(nnx.Rngs(jax.random.key(seed))), nnx.Param)
     optimizer = optax.sgd(rate)
     state = optimizer.init(params)
-
-    @jax.jit
-    def score(params, images, labels, keys=None):
-        logits = plain(nnx.merge(graph, params), images, keys)
-        losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
-        return losses.mean(), (logits.argmax(axis=1) == labels).mean()
-
-    gradients_of = jax.jit(jax.value_and_grad(score, has_aux=True))
     figures = []
     for epoch in range(epochs):
         order_key, dropout_key = jax.random.split(
