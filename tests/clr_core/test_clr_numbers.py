@@ -161,3 +161,9 @@ def test_scale_fn_is_given_the_type_of_the_rate():
     assert (wide.dtype, int(wide)) == (jnp.float64, count)
     for step in (3, 3.5, np.int8(3), jnp.uint32(3)):
         assert not given(step).weak_type
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.int64, np.uint64])
+def test_no_steps_at_all_have_no_rates(dtype):
+    rates = clr(np.zeros((2, 0), dtype), 0.0, 1.0, 4)
+    assert (rates.shape, rates.dtype) == ((2, 0), np.float32)
