@@ -213,8 +213,6 @@ class Training:
         """What is each run's own in a stretch, and what all runs share."""
         arm, optimizer, seed = self.lineup
         by_seed = [self.batches(k, number) for k in range(self.seeds)]
-        # of one seed alone, XLA would prepare all batches at once, before all runs
-        by_seed *= 2 if self.seeds == 1 else 1
         batches = jax.tree.map(lambda *leaves: np.stack(leaves), *by_seed)
         steps = jax.tree.leaves(batches)[0].shape[1]
         now = slice(number * steps, (number + 1) * steps)

@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from numpy.typing import NDArray
 
 from clr_optax import RangeTest, Sweep, lr_range_test, lr_sweep
@@ -39,6 +40,7 @@ from lab.comparison.schedules import (
     tuned_name,
     warm_up,
     wsd,
+    wsd_epochs,
 )
 from lab.data import FashionMNIST, Images
 from lab.history import History
@@ -102,13 +104,22 @@ class Work:
         """The figures of arms, those of each optimizer trained by themselves."""
         found: list[History] = []
         for optimizer in dict.fromkeys(arm.optimizer for arm in arms.values()):
-            alike = {n: arm for n, arm in arms.items() if arm.optimizer == optimizer}
-            training = self.of(alike, epochs, choosing=choosing)
-            found.append(self.train(f"{name}, {OPTIMIZERS[optimizer][0]}", training))
+            training = self.of(with_(optimizer, arms), epochs, choosing=choosing)
+            found.append(self.train(stage(name, optimizer), training))
         names = [arm for history in found for arm in history.arms]
         return History(
             tuple(names), np.concatenate([history.figures for history in found])
         )
+
+
+def with_(optimizer: optax.GradientTransformation, arms: Arms) -> Arms:
+    """The arms of an optimizer."""
+    return {name: arm for name, arm in arms.items() if arm.optimizer == optimizer}
+
+
+def stage(name: str, optimizer: optax.GradientTransformation) -> str:
+    """What the training of the arms of an optimizer is called."""
+    return f"{name}, {OPTIMIZERS[optimizer][0]}"
 
 
 def experiment(
@@ -147,12 +158,11 @@ def run_epochs(settings: Settings) -> int:
     tried = sum(trials(plan, settings) for plan in TRIED.values())
     spared = len(settings.grid) - 1  # the second cool-down tries one peak
     longest, last = settings.epochs[-1], settings.reads[-1]
-    begin = begins(settings.reads)
-    held, branched = max(begin.values()), sum(end - begin[end] for end in begin)
+    anytime = len(ANYTIME_ARMS) * last + wsd_epochs(settings.reads)
     return (
         points * settings.landscape_seeds * settings.landscape_epochs
         + (tried - spared) * longest
-        + (len(ANYTIME_ARMS) * last + held + branched) * settings.seeds
+        + anytime * settings.seeds
         + len(SCHEDULES) * settings.seeds * (longest + sum(settings.epochs))
     )
 
@@ -284,7 +294,7 @@ def peak_scores(work: Work, bounds: Bounds) -> Scores:
 
 
 def tried_out(
-    work: Work, stage: str, tried: Mapping[str, Sequence[float]], bounds: Bounds
+    work: Work, purpose: str, tried: Mapping[str, Sequence[float]], bounds: Bounds
 ) -> Scores:
     """The accuracy of each schedule with each of its peaks, on one seed."""
     epochs, ratio = work.settings.epochs[-1], bounds[1] / bounds[0]
@@ -295,7 +305,7 @@ def tried_out(
         for name, peaks in tried.items()
         for peak in peaks
     }
-    accuracy = work.train_all(stage, arms, epochs, choosing=1).scores()
+    accuracy = work.train_all(purpose, arms, epochs, choosing=1).scores()
     return {
         name: {f"{peak:g}": accuracy[trial(name, peak)] for peak in peaks}
         for name, peaks in tried.items()
@@ -372,13 +382,13 @@ def branches(work: Work, scores: Scores) -> Iterator[Row]:
         about = f"{name}, {arm.about}"
         return work.of({tuned_name(WSD): replace(arm, about=about)}, epochs)
 
-    held, stage = of(warm_up, max(begin.values())), f"{ANY_TIME}, {WSD}"
-    work.train(f"{stage}, hold", held, keep_every=1)
-    starts = work.trainings.at(f"{stage}, hold", held, list(begin.values()))
+    held, hold = of(warm_up, max(begin.values())), f"{ANY_TIME}, {WSD}, hold"
+    work.train(hold, held, keep_every=1)
+    starts = work.trainings.at(hold, held, list(begin.values()))
     for end, start in zip(begin, starts, strict=True):
         rate = wsd(DECLINES[name], end / last, (end - begin[end]) / last)
         branch = of(rate, end)
-        history = work.train(f"{stage}, {end} epochs", branch, start)
+        history = work.train(f"{ANY_TIME}, {WSD}, {end} epochs", branch, start)
         ((arm, as_arm),) = branch.arms.items()
         yield row(arm, as_arm, history, cost)
 
@@ -386,10 +396,8 @@ def branches(work: Work, scores: Scores) -> Iterator[Row]:
 def snapshots_of(work: Work, arms: Arms) -> dict[str, Row]:
     """Part D: the snapshots of the arms that are read at their own weights."""
     settings = work.settings
-    alike = {name: arm for name, arm in arms.items() if arm.optimizer == MOMENTUM}
-    training = work.of(alike, settings.reads[-1])
-    stage = f"{ANY_TIME}, {OPTIMIZERS[MOMENTUM][0]}"
-    ends = work.trainings.at(stage, training, settings.cycle_ends)
+    training = work.of(with_(MOMENTUM, arms), settings.reads[-1])
+    ends = work.trainings.at(stage(ANY_TIME, MOMENTUM), training, settings.cycle_ends)
     return snapshots(training, ends, work.final.test)
 
 

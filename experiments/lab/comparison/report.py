@@ -20,8 +20,8 @@ from lab.comparison.schedules import (
     SGDR,
     SWEEP,
     WSD,
-    begins,
     tuned_name,
+    wsd_epochs,
 )
 from lab.history import History
 from lab.tables import (
@@ -117,8 +117,7 @@ def anytime(results: Results) -> Table:
         rows = [row for row in results["C"] if row["arm"] == arm]
         epochs = rows[-1]["epochs"]
         if len(rows) > 1:  # one run that is held, and a branch for each reading
-            begin = begins(reads)
-            epochs = max(begin.values()) + sum(end - begin[end] for end in begin)
+            epochs = wsd_epochs(reads)
         means = [mean_and_sd(at(results, arm, end), 1) for end in reads]
         steps = epochs * per_epoch
         lines.append([arm, *means, f"{steps:,}", f"{rows[0]['tuning_steps']:,}"])

@@ -243,6 +243,12 @@ def begins(reads: Iterable[int]) -> dict[int, int]:
     return {end: end - max(1, round(end / COOL_DOWN)) for end in reads}
 
 
+def wsd_epochs(reads: Iterable[int]) -> int:
+    """The epochs of the run that WSD holds, and of a branch for each reading."""
+    begin = begins(reads)
+    return max(begin.values()) + sum(end - begin[end] for end in begin)
+
+
 # what E measures beside its landscape
 QUARTER = "a quarter of max_lr"
 SUGGESTIONS = RANGE_TEST, QUARTER, SWEEP
