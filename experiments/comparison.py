@@ -1,4 +1,4 @@
-"""CLR beside what a user would pick: cosine, one-cycle, restarts, fixed rates.
+"""CLR beside what a user would pick: cosine, one-cycle, Schedule-Free, WSD.
 
     python experiments/comparison.py
 

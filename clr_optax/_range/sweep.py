@@ -129,7 +129,8 @@ def lr_sweep(
             "RangeTest(lrs, losses) holds any curve."
         )
     num_steps = whole(_NAME, "num_steps", num_steps, 20, MOST_STEPS)
-    at_once = whole(_NAME, "at_once", at_once or MOST_STEPS, 1, MOST_STEPS)
+    at_once = MOST_STEPS if at_once is None else at_once
+    at_once = whole(_NAME, "at_once", at_once, 1, MOST_STEPS)
     keys, several = keys_of(_NAME, key)
     if several:
         raise TypeError(f"{_NAME} needs one random key, got {len(keys)}.")

@@ -217,12 +217,12 @@ COOL_DOWNS = {name: Schedule("peer", wsd(down)) for name, down in DECLINES.items
 TRIED = SCHEDULES | ANYTIME | AVERAGES | COOL_DOWNS
 
 # the arms of C: the schedules of which the best is taken, and where bounds are from
-HORIZON = {"CLR 1 cycle": cycles(1), "CLR 2 cycles": cycles(2)}
-PLANS = TRIED | {name: Schedule("cyclical", rate) for name, rate in HORIZON.items()}
+FEWER = {"CLR 1 cycle": cycles(1), "CLR 2 cycles": cycles(2)}
+PLANS = TRIED | {name: Schedule("cyclical", rate) for name, rate in FEWER.items()}
 ANYTIME_ARMS: dict[str, tuple[list[str], str]] = {
     f"{name}, {source}": ([name], source)
     for source, names in {
-        SWEEP: [CYCLES, LONG, GROWING, *HORIZON],
+        SWEEP: [CYCLES, LONG, GROWING, *FEWER],
         RANGE_TEST: [CYCLES],
         TUNED: [CYCLES, LONG, GROWING, SGDR, BASELINE, ONE_CYCLE, FIXED, FREE],
     }.items()

@@ -229,7 +229,7 @@ WRONG = [
     (TypeError, {"test": LRS}, "test to be a RangeTest, got test=array"),
     (ValueError, {"num_steps": 19}, "num_steps from 20 to 1000000, got num_steps=19"),
     (TypeError, {"num_steps": 30.0}, "a whole num_steps, got num_steps=30.0"),
-    (ValueError, {"at_once": -1}, "at_once from 1 to 1000000, got at_once=-1"),
+    (ValueError, {"at_once": 0}, "at_once from 1 to 1000000, got at_once=0"),
     (TypeError, {"key": jax.random.split(jax.random.key(0))}, "one random key, got 2"),
     (TypeError, {"held_out": object()}, "held_out to be a pytree of arrays"),
     (TypeError, {"loss_fn": 3}, "loss_fn to be a function"),
