@@ -84,8 +84,8 @@ def clr(
         has that type itself, as a NumPy or JAX value.
 
     Raises:
-        TypeError: ``mode``, ``scale_mode`` or ``anneal`` is no text, or ``cycle_mult``
-            no number that is known.
+        TypeError: ``anneal``, or what is read of ``mode`` and ``scale_mode``, is no
+            text, or ``cycle_mult`` no number that is known.
         ValueError: one of them is unknown, ``cycle_mult`` is out of its range, or with
             ``"exp_range"`` a Python number given as ``gamma`` is not above 0.
         OverflowError: a step or step size whose value is known is an integer past

@@ -20,7 +20,7 @@ def whole(function: str, name: str, value: object, least: int, most: int) -> int
     """Returns a whole number of that range as Python's."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
         raise TypeError(
-            f"{function} needs a whole {name}, got {name}={short_repr(value)}."
+            f"{function} needs {name} as an int, got {name}={short_repr(value)}."
         )
     if not least <= value <= most:
         raise ValueError(

@@ -98,7 +98,7 @@ def iterate(
     each, going = batches if stream else itertools.repeat(batches), runs
     for count, batch in enumerate(itertools.islice(each, length)):
         if stream or not count:
-            prepared = [run.prepare(batch, stream) for run in runs]
+            prepared = [run.prepare(batch, stream) for run in going]
             if not all(prepared):
                 return [_scanned(step, *start, batches, length) for start in starts]
         going = [run for run in going if not run.dispatch()]
@@ -142,6 +142,9 @@ def _at_once(
 ) -> list[Run]:
     """Returns what iterate returns, of all runs in one program."""
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *starts)
+    for leaf in jax.tree.leaves([carry for carry, _ in starts]):
+        if not isinstance(leaf, jax.core.Tracer):
+            leaf.delete()  # a carry lives in one place
     [all_runs] = iterate(function, _Together(step), [stacked], batches, length)
     return [
         all_runs._replace(

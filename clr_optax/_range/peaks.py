@@ -24,7 +24,8 @@ class Sweep:
     Attributes:
         peaks: the highest rate of each cycle, shape (num_peaks,), rising.
         losses: the loss at the end of each cycle, infinity where it diverged.
-        start: the loss before any of them.
+        start: the loss before any of them; without a batch that is held out, the mean
+            of the first tenth of the cycle to the lowest peak that did not diverge.
         steps: how many steps were made in all, with those of the range test.
         raised: what loss_fn raised in these cycles, at the lowest rate, or None.
 
@@ -60,9 +61,9 @@ class Sweep:
         best = int(np.argmin(self.losses))
         found = [str(self.raised)] if self.raised else []
         if best == 0:
-            found.append("max_lr: the best peak is the lowest that was tried")
+            found.append("max_lr: the best peak is the lowest of the grid")
         if best == len(self.losses) - 1:
-            found.append("max_lr: the best peak is the highest that was tried")
+            found.append("max_lr: the best peak is the highest of the grid")
         if not self.losses[best] < self.start:
             found.append("max_lr: no cycle ends below the loss at the start")
         return tuple(found)

@@ -62,7 +62,8 @@ def draw_peaks(
     known = np.isfinite(losses)
     axes.plot(peaks[known], losses[known], "o-", color=_LINE, label="after a cycle")
     low = losses.min()
-    span = (start - low) if start > low else abs(low) or 1.0
+    falls = np.isfinite(start) and start > low
+    span = (start - low) if falls else abs(low) or 1.0
     diverged = np.full(np.sum(~known), low + 1.1 * span)
     if diverged.size:
         axes.plot(peaks[~known], diverged, "x", color=_LINE, label="diverged")
@@ -171,6 +172,8 @@ def _limits(curves: list[ReadCurve], ends: list[float]) -> tuple[float, float]:
         losses[(lrs <= end) & np.isfinite(losses)]
         for (lrs, losses, *_), end in zip(curves, ends, strict=True)
     ]
+    if not any(losses.size for losses in falling):
+        falling = every
     lowest = np.concatenate([*every, [np.inf]]).min()
     if not np.isfinite(lowest):
         return 0.0, 1.0

@@ -34,13 +34,15 @@ def read_curves(
             "suggest_bounds works under jit and vmap."
         )
     lrs, losses = np.asarray(lrs), np.asarray(losses)
-    own = losses.shape[losses.ndim - lrs.ndim :]
+    own = losses.shape[: lrs.ndim - 1] + losses.shape[-1:]  # vmap's axes are in front
     if not lrs.ndim or own != lrs.shape or not losses.size:
         raise ValueError(
             f"{function} needs one loss or more and a rate for each loss, got lrs of "
             f"shape {lrs.shape}, losses of shape {losses.shape}."
         )
-    rates = np.broadcast_to(lrs, losses.shape).reshape(-1, losses.shape[-1])
+    missing = tuple(range(lrs.ndim - 1, losses.ndim - 1))
+    rates = np.broadcast_to(np.expand_dims(lrs, missing), losses.shape)
+    rates = rates.reshape(-1, losses.shape[-1])
     each = raised if isinstance(raised, tuple) else [raised] * len(rates)
     return [
         ReadCurve(*row, jax.device_get(reading(function, *row, least=1)), one)

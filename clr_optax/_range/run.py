@@ -85,9 +85,9 @@ def lr_range_test(
             makes it of a key.
         batches: one of three:
             - a list of batches, a loader, a generator, any iterable of pytrees of
-              arrays. Two batches are in memory at a time, more only of small ones. An
-              iterable that can be started again is. A batch of another shape is
-              compiled for anew.
+              arrays. Two batches are in memory at a time, more only of small ones, so
+              none may be filled again. An iterable that can be started again is. A
+              batch of another shape is compiled for anew.
             - arrays of shapes (num_batches, batch_size, ...), stacked, or a pytree of
               them; step i uses batch i modulo their number. What looks like one batch
               or a whole data set is refused: arrays that differ in their first two
@@ -211,6 +211,8 @@ def check_enough(
     """Raises ValueError if an iterable was used up before all runs had an end."""
     short = isinstance(batches, Stream) and batches.taken < length
     if short and not all(run.stopped or run.failure for run in runs):
+        if not batches.taken:
+            raise ValueError(f"{function} needs batches, got none.")
         raise ValueError(
             f"{function} needs {length} batches (num_steps times accumulate), got "
             f"{batches.taken}, only what can start again, as a list, may be shorter."

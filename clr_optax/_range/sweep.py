@@ -1,6 +1,7 @@
 """Short cycles at a few peaks: the best peak is measured, not read from a curve."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -18,13 +19,13 @@ from clr_optax._range.args import (
     parameters,
     whole,
 )
-from clr_optax._range.batches import first, source
+from clr_optax._range.batches import Stream, first, source
 from clr_optax._range.curve import RangeTest
 from clr_optax._range.loop import iterate
 from clr_optax._range.mesh import on_mesh
 from clr_optax._range.peaks import RATIO, Sweep
 from clr_optax._range.raised import Raised, failure_of, raised_at
-from clr_optax._range.readings import Numbers
+from clr_optax._range.readings import Numbers, ReadCurve, bounds, read_curves
 from clr_optax._range.run import begun, check_enough, lr_range_test
 from clr_optax._range.step import Carry, Given, Score
 from clr_optax._types import Batch, Batches, LossFn, Optimizer, PyTree
@@ -71,16 +72,18 @@ def lr_sweep(
     The peaks are five around the max_lr of a range test, each twice the one before.
     Where the best of them is the first or the last, the grid goes on there, by two
     peaks at most. Where the test cannot be read, as on a plateau, cycles of half the
-    length, at peaks over all of its range that are 8 times apart, tell where to begin.
+    length, at peaks over all of its range that are 8 times apart, tell where three
+    peaks are tried, and no more.
 
     Args:
         loss_fn, params, batches, state, optimizer, accumulate, has_aux: as in
             ``lr_range_test``. The batches are begun anew for the test and for each
             round of peaks; of what cannot begin again, such as a generator, the next
             ones are taken.
-        held_out: a batch, or a list of a few, whose mean loss after a cycle counts. It
-            is what loss_fn says in training, of a state that is not handed on. Default
-            None: the mean of the last tenth of the cycle's own losses counts.
+        held_out: a batch, or a list of a few, whose mean loss after a cycle counts,
+            each made as those of training are. It is what loss_fn says in training, of
+            a state that is not handed on. Default None: the mean of the last tenth of
+            the cycle's own losses counts.
         test: a ``RangeTest`` to start from; default None: one of 100 steps is made.
         num_steps: the steps of a cycle, 20 to 1,000,000; default 200. In 100 the regret
             about doubles.
@@ -134,16 +137,17 @@ def lr_sweep(
     keys, several = keys_of(_NAME, key)
     if several:
         raise TypeError(f"{_NAME} needs one random key, got {len(keys)}.")
-    accumulate = whole(_NAME, "accumulate", accumulate, 1, MOST_BATCHES // num_steps)
+    longest = max(_TEST, num_steps)
+    accumulate = whole(_NAME, "accumulate", accumulate, 1, MOST_BATCHES // longest)
     training = _Training(
         loss_fn,
         parameters(_NAME, params, keys[0]),
         batches,
         state,
-        None if held_out is None else _batches(held_out),
+        arrays(_NAME, "held_out", held_out),
         optimizer,
         accumulate,
-        max(_TEST, num_steps) * accumulate,
+        longest * accumulate,
         keys[0],
         has_aux,
         at_once,
@@ -152,23 +156,27 @@ def lr_sweep(
     if test is None:
         test = training.range_test()
         made = np.size(test.lrs)
+    curves = read_curves(_NAME, test.lrs, test.losses)
     try:
-        peaks, most = test.bounds()[1] * AROUND, MOST
+        peaks, most = bounds(_NAME, curves)[1] * AROUND, MOST
     except ValueError:
-        coarse = _coarse(np.asarray(test.lrs))
+        coarse = _coarse(curves)
         losses = training.cycles(coarse, num_steps // 2).losses
         made += coarse.size * (num_steps // 2)
         peaks, most = coarse[losses.argmin()] * AROUND[1:-1], 3
-    losses, start, failures = training.cycles(peaks, num_steps)
+    losses, starts, failures = training.cycles(peaks, num_steps)
     while peaks.size < most:
         step = {0: 1 / FACTOR, peaks.size - 1: FACTOR}.get(int(losses.argmin()))
         if step is None:
             break
         more = np.array([peaks[losses.argmin()] * step])
         found = training.cycles(more, num_steps)
-        losses, failures = np.append(losses, found.losses), failures + found.failures
-        order = np.append(peaks, more).argsort()
-        peaks, losses = np.append(peaks, more)[order], losses[order]
+        failures += found.failures
+        peaks = np.append(peaks, more)
+        order = peaks.argsort()
+        peaks = peaks[order]
+        losses = np.append(losses, found.losses)[order]
+        starts = np.append(starts, found.starts)[order]
     raised, error = min(
         failures, key=lambda failure: failure[0].lr, default=(None, None)
     )
@@ -179,14 +187,15 @@ def lr_sweep(
             f"{_NAME} needs a cycle that ends with a finite loss, got none at peaks "
             f"from {peaks[0]:.3g} to {peaks[-1]:.3g}, test smaller rates."
         )
-    return Sweep(peaks, losses, start, made + peaks.size * num_steps, raised)
+    start = min(starts[np.isfinite(starts)][:1], default=np.inf)
+    return Sweep(peaks, losses, float(start), made + peaks.size * num_steps, raised)
 
 
 class _Ends(NamedTuple):
-    """The loss at the end of each cycle, the first of all, and what was raised."""
+    """The loss at the end of each cycle and at its start, and what was raised."""
 
     losses: Numbers
-    start: float
+    starts: Numbers
     failures: list[tuple[Raised, Exception]]
 
 
@@ -197,7 +206,7 @@ class _Training(NamedTuple):
     params: PyTree
     batches: Batches
     state: PyTree
-    held_out: list[Batch] | None
+    held_out: Batch | list[Batch]
     optimizer: Optimizer
     accumulate: int
     most: int  # batches that a round takes
@@ -227,8 +236,9 @@ class _Training(NamedTuple):
         ]
         losses = np.concatenate([ends.losses for ends in found])
         losses = np.where(np.isfinite(losses), losses, np.inf)
+        starts = np.concatenate([ends.starts for ends in found])
         failures = [failure for ends in found for failure in ends.failures]
-        return _Ends(losses, found[0].start, failures)
+        return _Ends(losses, starts, failures)
 
     def _round(self, peaks: Numbers, num_steps: int) -> _Ends:
         """Returns what cycles does, of peaks that are trained side by side."""
@@ -252,12 +262,13 @@ class _Training(NamedTuple):
             for peak in peaks.tolist()
         ]
         given = [on_mesh(mesh, Given(each, None, self.key)) for each in lrs]
-        score = jax.jit(Score(step))
-        if self.held_out is not None:
-            start = self._score(score, carries[0], given[0])
-        starts = list(zip(carries, given, strict=True))
+        held_out = _held_out(self.held_out, batches)
+        score = partial(_mean_loss, jax.jit(Score(step)), held_out)
+        if held_out:
+            starts = np.full(peaks.size, score(carries[0], given[0]))
+        begins = list(zip(carries, given, strict=True))
         del carries  # they will be donated
-        runs = iterate(_NAME, step, starts, batches, length)
+        runs = iterate(_NAME, step, begins, batches, length)
         check_enough(_NAME, batches, length, runs)
         failure = runs[0].failure
         if failure and peaks.size > 1 and all(run.failure is failure for run in runs):
@@ -270,40 +281,66 @@ class _Training(NamedTuple):
                 for run in runs
             ]
         )
-        if self.held_out is None:
+        if not held_out:
             tenth = num_steps // 10
-            start = float(curves[0, :tenth].mean())
+            starts = curves[:, :tenth].mean(axis=1)
             ends = curves[:, -tenth:].mean(axis=1)
         else:
             ends = np.full(peaks.size, np.inf)
             for k, (run, each) in enumerate(zip(runs, given, strict=True)):
                 if np.isfinite(curves[k, -1]):
                     try:
-                        ends[k] = self._score(score, run.carry, each)
+                        ends[k] = score(run.carry, each)
                     except Exception as error:
-                        runs[k] = run._replace(failure=failure_of(length - 1, error))
+                        at_peak = num_steps // 2 * self.accumulate
+                        runs[k] = run._replace(failure=failure_of(at_peak, error))
         failures = []
         for run, each in zip(runs, lrs, strict=True):
             raised = raised_at(_NAME, run.failure, each, self.accumulate)
             if raised and run.failure:
                 failures.append((raised, run.failure.error))
-        return _Ends(ends, start, failures)
-
-    def _score(
-        self, score: Callable[..., jax.Array], carry: Carry, given: Given
-    ) -> float:
-        """Returns the mean loss of the batches held out."""
-        losses = [score(carry, given, batch) for batch in self.held_out or ()]
-        return float(np.mean(losses))
+        return _Ends(ends, starts, failures)
 
 
-def _batches(held_out: Batch | list[Batch]) -> list[Batch]:
-    """Returns batches as arrays, of a list or of one."""
-    several = held_out if isinstance(held_out, list) else [held_out]
-    return [arrays(_NAME, "held_out", batch) for batch in several]
+def _held_out(held_out: Batch | list[Batch], batches: Stream | PyTree) -> list[Batch]:
+    """Returns the batches of held_out, which is one if it looks like one of training.
+
+    Raises:
+        ValueError: they do not look like one of training.
+    """
+    if held_out is None:
+        return []
+    batch = batches.first() if isinstance(batches, Stream) else batches
+    form: Any = jax.tree.structure(batch)
+    one = not isinstance(held_out, list) or jax.tree.structure(held_out) == form
+    several = [held_out] if one else held_out
+    forms = {jax.tree.structure(each) for each in several}
+    if not several or (batch is not None and forms != {form}):
+        got = ", ".join(map(str, forms)) or "none"
+        raise ValueError(
+            f"{_NAME} needs held_out as a batch of training, {form}, or a list of "
+            f"such, got {got}."
+        )
+    return several
 
 
-def _coarse(lrs: Numbers) -> Numbers:
-    """Returns peaks over the whole range of a test."""
-    low, high = np.log(lrs[0]), np.log(lrs[-1])
-    return np.exp(np.arange(low, high, np.log(APART)))
+def _mean_loss(
+    score: Callable[..., jax.Array], batches: list[Batch], carry: Carry, given: Given
+) -> float:
+    """Returns the mean of a score over batches."""
+    return float(np.mean([score(carry, given, batch) for batch in batches]))
+
+
+def _coarse(curves: list[ReadCurve]) -> Numbers:
+    """Returns peaks over the whole range of a test that cannot be read.
+
+    Raises:
+        ValueError: its rates are not in order, and so have no range.
+    """
+    for curve in curves:
+        if not curve.read.facts.ordered.all():
+            raise ValueError(curve.read.reason(_NAME))
+    lrs = np.concatenate([curve.lrs for curve in curves])
+    low, high = lrs.min(), lrs.max()
+    peaks: Numbers = low * APART ** np.arange(1 + np.log(high / low) // np.log(APART))
+    return peaks

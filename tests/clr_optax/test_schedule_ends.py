@@ -67,7 +67,7 @@ def test_what_is_no_number_of_steps_is_refused(method):
     named = f"^CyclicalSchedule.{method} needs"
     call = getattr(clr_schedule(0.0, 1.0, 4), method)
     for wrong in (10.0, "10", None, True):
-        with pytest.raises(TypeError, match=f"{named} a whole num_steps, got num_ste"):
+        with pytest.raises(TypeError, match=f"{named} num_steps as an int, got num_"):
             call(wrong)
     for wrong in (-1, 2**31):
         with pytest.raises(ValueError, match=f"{named} num_steps from .*={wrong}"):

@@ -41,6 +41,16 @@ def test_one_curve_is_points_a_line_marks_and_a_range():
     ax.figure.canvas.draw()
 
 
+def test_a_range_within_the_fall_is_drawn():
+    """Half the last rate, and so max_lr, is below the first."""
+    lrs = np.geomspace(0.01, 0.018, 100)
+    test = RangeTest(lrs, np.linspace(3, 1, 100))
+    assert test.bounds()[1] < lrs[0]
+    low, high = test.plot().get_ylim()
+    assert low < 1
+    assert high > 3
+
+
 def test_marks_lie_on_the_line():
     _, line, *marks = RangeTest(*curve(noise=0.0)).plot().get_lines()
     lrs, heights = np.log(line.get_xdata()), line.get_ydata()

@@ -60,6 +60,21 @@ def test_several_curves_are_read_as_medians():
     assert jax.tree.map(lambda *a: np.stack(a), *arrays).bounds() == test.bounds()
 
 
+@pytest.mark.parametrize("rows", [2, 3])
+def test_rates_of_a_row_are_those_of_all_its_curves(rows):
+    """As of rates under vmap, with several keys in each."""
+    lrs, _ = curve()
+    scales = 10.0 ** np.arange(rows)
+    losses = [[curve(seed)[1] for seed in range(3)]] * rows
+    test = RangeTest(np.outer(scales, lrs), losses)
+    middle = np.array(RangeTest(lrs, losses[0]).bounds())
+    each = [RangeTest(scale * np.array(lrs), losses[0]).bounds() for scale in scales]
+    np.testing.assert_allclose(each, np.outer(scales, middle), rtol=1e-5)
+    by_curve = [RangeTest(lrs, one).bounds()[1] for one in losses[0]]
+    expected = np.median(np.outer(scales, by_curve))
+    assert test.bounds()[1] == pytest.approx(expected, rel=1e-5)
+
+
 def test_it_says_how_many_of_several_can_be_read():
     lrs, losses = curve()
     most = RangeTest(lrs, [losses, losses, flat()])
@@ -104,6 +119,8 @@ def test_errors_are_those_of_the_functions():
         RangeTest(lrs, losses).suggest("vally")
     with pytest.raises(ValueError, match="a rate for each loss, got lrs of shape"):
         RangeTest([1, 2, 3], [[1, 2], [3, 4]]).bounds()
+    with pytest.raises(ValueError, match="a rate for each loss, got lrs of shape"):
+        RangeTest(np.ones((3, 20)), np.ones((2, 3, 20))).bounds()
 
 
 @pytest.mark.parametrize("name", ["bounds", "suggest", "reservations", "plot"])

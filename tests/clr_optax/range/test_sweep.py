@@ -71,6 +71,25 @@ def test_each_point_is_a_training(optimizer, accumulate):
     np.testing.assert_allclose(scored.start, regression(PARAMS, HELD_OUT), rtol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("form", "given"), [(tuple, "stacked"), (tuple, "list"), (list, "list")]
+)
+def test_a_batch_held_out_may_be_a_list_where_those_of_training_are(form, given):
+    """As those of a loader of PyTorch are; two of one shape are not two batches."""
+
+    def loss_fn(params, batch):
+        return jnp.mean((batch[0] * params["w"] - batch[1]) ** 2)
+
+    batch = form([np.linspace(0, 1, 8), np.linspace(0, 2, 8)])
+    batches = [batch] if given == "list" else form([a[None] for a in batch])
+    start = {"w": jnp.zeros(())}, batches
+    short = {"num_steps": 20, "test": reading(0.02)}
+    found = lr_sweep(loss_fn, *start, held_out=batch, **short)
+    several = lr_sweep(loss_fn, *start, held_out=[batch, batch], **short)
+    np.testing.assert_allclose(found.start, loss_fn(start[0], batch), rtol=1e-6)
+    np.testing.assert_allclose(several.losses, found.losses, rtol=1e-6)
+
+
 def test_several_batches_held_out_count_by_their_mean():
     test = reading(0.02)
     both = [sweep(BATCHES, test=test, held_out=batch).losses[:5] for batch in BATCHES]
@@ -136,6 +155,26 @@ def test_a_cycle_that_diverges_is_a_point_at_infinity():
     assert np.isinf(found.losses).any()
     assert np.isfinite(found.losses).any()
     assert np.isfinite(found.bounds()).all()
+
+
+def test_the_start_is_that_of_the_lowest_cycle_that_does_not_diverge():
+    """From 10 this loss diverges above 0.005, in the first steps already above 0.05."""
+
+    def found(held_out=None):
+        return lr_sweep(
+            lambda params, batch: jnp.sum(params**4),
+            jnp.full(1, 10.0),
+            None,
+            test=reading(0.24),
+            held_out=held_out,
+        )
+
+    assert np.isinf(found().losses[2:]).all()
+    assert 0 < found().start < 1e4
+    assert found(jnp.zeros(1)).start == 1e4
+    pytest.importorskip("matplotlib")
+    low, high = found().plot().get_ylim()
+    assert low < found().losses.min() < found().start < high
 
 
 @pytest.mark.parametrize("form", ["stacked", "list", "generator"])
@@ -219,6 +258,18 @@ def test_all_at_once_is_the_same_on_another_device(monkeypatch):
     np.testing.assert_allclose(found.losses, by_turns.losses, rtol=1e-5)
 
 
+def test_all_at_once_there_is_one_copy_of_each_run_on_another_device(monkeypatch):
+    monkeypatch.setattr(loop.jax, "default_backend", lambda: "gpu")
+    starts = [(jnp.full(3, k), jnp.zeros(())) for k in range(2)]
+
+    def step(i, carry, given, batch):
+        return carry + 1, i, jnp.zeros((), bool)
+
+    runs = loop.iterate("iterate", step, starts, None, 2)
+    assert [run.carry.tolist() for run in runs] == [[2, 2, 2], [3, 3, 3]]
+    assert all(carry.is_deleted() for carry, _ in starts)
+
+
 def test_nothing_that_is_given_is_changed():
     params = jax.tree.map(jnp.copy, PARAMS)
     lr_sweep(regression, params, BATCHES, num_steps=20, test=reading(0.02))
@@ -228,10 +279,25 @@ def test_nothing_that_is_given_is_changed():
 WRONG = [
     (TypeError, {"test": LRS}, "test to be a RangeTest, got test=array"),
     (ValueError, {"num_steps": 19}, "num_steps from 20 to 1000000, got num_steps=19"),
-    (TypeError, {"num_steps": 30.0}, "a whole num_steps, got num_steps=30.0"),
+    (TypeError, {"num_steps": 30.0}, "num_steps as an int, got num_steps=30.0"),
     (ValueError, {"at_once": 0}, "at_once from 1 to 1000000, got at_once=0"),
     (TypeError, {"key": jax.random.split(jax.random.key(0))}, "one random key, got 2"),
     (TypeError, {"held_out": object()}, "held_out to be a pytree of arrays"),
+    (ValueError, {"held_out": []}, "held_out as a batch of training, .*, got none"),
+    (
+        ValueError,
+        {"held_out": list(HELD_OUT)},
+        r"held_out as .*\(\*, \*\).*, or a list",
+    ),
+    (ValueError, {"batches": []}, "batches, got none"),
+    (ValueError, {"accumulate": 3 * 10**7}, "accumulate from 1 to 21474836, got"),
+    (ValueError, {"test": RangeTest(LRS[1:], LRS)}, "one loss or more and a rate for"),
+    (
+        ValueError,
+        {"test": RangeTest(LRS[::-1], LRS)},
+        "finite, strictly increasing lrs",
+    ),
+    (ValueError, {"test": RangeTest(0 * LRS, LRS)}, "finite, strictly increasing lrs"),
     (TypeError, {"loss_fn": 3}, "loss_fn to be a function"),
     (ValueError, {"batches": iter(BATCHES)}, "30 batches .*, got 3"),
     (
@@ -267,8 +333,8 @@ PEAKS = np.array([0.1, 0.2, 0.4])
     ("losses", "start", "notes"),
     [
         ([2, 1, 2], 3, ()),
-        ([1, 2, 3], 4, ("max_lr: the best peak is the lowest that was tried",)),
-        ([3, 2, 1], 4, ("max_lr: the best peak is the highest that was tried",)),
+        ([1, 2, 3], 4, ("max_lr: the best peak is the lowest of the grid",)),
+        ([3, 2, 1], 4, ("max_lr: the best peak is the highest of the grid",)),
         ([3, 2, np.inf], 2, ("max_lr: no cycle ends below the loss at the start",)),
         ([3, 2, np.inf], 2.01, ()),
     ],
