@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pytest
 from matplotlib import pyplot as plt
 from rich.console import Console
 
@@ -205,6 +206,7 @@ def test_when_to_use_it_holds_no_figure_but_those_of_the_results_files():
         assert (RESULTS / name / "README.md").read_text() == whole
 
 
+@pytest.mark.slow  # 168 curves are read again by all rules
 def test_the_battery_s_table_is_that_of_its_results_file():
     results = json.loads((RESULTS / "battery" / "battery.json").read_text())
     scored = battery_report.scored(results)

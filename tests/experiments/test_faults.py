@@ -203,6 +203,7 @@ def test_results_are_replaced_whole_or_not_at_all(run, monkeypatch, capsys, name
     assert after[name] == before[name]
 
 
+@pytest.mark.slow
 def test_an_arm_that_diverges_is_reported_and_stops_no_other(idx, tmp_path, capsys):
     """With real training: a rate of 1e30 is too much for any loss."""
     slow, fast = optax.constant_schedule(0.01), clr_schedule(1e30, 1e30, 2)

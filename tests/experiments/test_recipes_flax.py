@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import pytest
 from flax import linen, nnx
 from flax.training import train_state
 from recipe_code import (
@@ -59,6 +60,7 @@ def nnx_loop(rates, batches):
     return [nnx_step(model, optimizer, batch) for _, batch in numbered], model
 
 
+@pytest.mark.slow
 @needs("grain")
 def test_nnx_with_dropout_over_a_grain_loader(capsys):
     import grain

@@ -100,9 +100,8 @@ def halved(content):
     return content[: len(content) // 2]
 
 
-@pytest.mark.parametrize(
-    "damage", [flipped, pytest.param(halved, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("damage", [flipped, halved])
 def test_any_damaged_file_is_harmless_or_passed_over(folder, capfd, damage):
     """Whatever file goes bad, the result is a state that was saved, whole."""
     passed_over = 0

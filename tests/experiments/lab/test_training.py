@@ -19,6 +19,7 @@ RATES = {
     "fast": optax.linear_schedule(0.1, 0.0, 5),
 }
 ARMS = {name: Arm("", "peer", rate, optax.sgd(rate)) for name, rate in RATES.items()}
+ARMS["fast again"] = ARMS["fast"]
 
 
 @pytest.fixture(scope="module")
@@ -72,30 +73,35 @@ def test_nothing_is_compiled_if_no_epoch_is_left(data, monkeypatch):
 
 
 # 40: two parts of 20, and 10 images for the last step; 100: more than there are
-@pytest.mark.parametrize("batch_size", [pytest.param(40, marks=pytest.mark.slow), 100])
-def test_training_equals_a_plain_loop(data, batch_size):
-    both = network.training(ARMS, data, seeds=2, epochs=2, batch_size=batch_size)
-    *_, last = both.go_on(both.start())
-    history = network.history(both, last.runs)
-    run = 0
-    for arm, (name, rate) in enumerate(RATES.items()):
+@pytest.fixture(scope="module", params=[pytest.param(40, marks=pytest.mark.slow), 100])
+def batch_size(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def trained(data, batch_size):
+    """A training of two seeds for two epochs, and its runs at the end."""
+    arms = network.training(ARMS, data, seeds=2, epochs=2, batch_size=batch_size)
+    *_, last = arms.go_on(arms.start())
+    return arms, last.runs
+
+
+def test_training_equals_a_plain_loop(data, batch_size, trained):
+    history = network.history(*trained)
+    weights = jax.tree.leaves(trained[1].state.params)
+    for arm, rate in enumerate(RATES.values()):
         for seed in range(2):
             figures, params = plain_epochs(rate, data, seed, 2, batch_size)
-            assert history.arms[arm] == name
             np.testing.assert_allclose(history.figures[arm, seed], figures, rtol=1e-5)
-            trained, expected = map(jax.tree.leaves, (last.runs.state.params, params))
-            for a, b in zip(trained, expected, strict=True):
-                np.testing.assert_allclose(a[run], b, atol=1e-6)
-            run += 1
+            for a, b in zip(weights, jax.tree.leaves(params), strict=True):
+                np.testing.assert_allclose(a[2 * arm + seed], b, atol=1e-6)
 
 
-def test_equal_arms_are_equal_and_seeds_differ(data):
+def test_equal_arms_are_equal_and_seeds_differ(trained):
     """Whatever number an arm has among the others."""
-    arms = {"a": ARMS["fast"], "b": ARMS["slow"], "again": ARMS["fast"]}
-    three = network.training(arms, data, seeds=2, epochs=1, batch_size=100)
-    (epoch,) = three.go_on(three.start())
-    history = network.history(three, epoch.runs)
-    first, other, again = history.figures
+    history = network.history(*trained)
+    assert history.arms == tuple(ARMS)
+    other, first, again = history.figures
     np.testing.assert_array_equal(first, again)
     assert (first != other).any()
     assert (first[0] != first[1]).any()
