@@ -5,7 +5,7 @@
 trains small networks of fourteen kinds with ten optimizers at every peak of a
 grid, lets the finders say theirs, follows the protocol in
 experiments/lab/battery/protocol.py and leaves battery.json, a picture and a
-page, which ends with the protocol, in runs/battery. About half an hour on two
+page, which ends with the protocol, in runs/battery. Under an hour on two
 CPU cores; --resume goes on after a stop.
 """
 

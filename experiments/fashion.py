@@ -52,7 +52,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     if args.redraw:
         results = FILE.read(args.out)
         open_folder(args.out)
-        return finish(results, args.out, console)
+        return finish(results, args, console)
     open_folder(args.out)
     if args.coordinator is None:
         devices.use_cpu_cores(runs=2 * args.seeds)
@@ -75,11 +75,16 @@ def run(args: argparse.Namespace, console: Console) -> int:
         epochs=settings.epochs,
         batch_size=settings.batch_size,
     )
-    found(FILE, args.out, {}, resume=args.resume)
+    before = found(FILE, args.out, {}, resume=args.resume)
     checkpoints = Checkpoints(args.out / "checkpoints", settings.trajectory)
     runs = training.start()
     if earlier := checkpoints.latest(runs, settings.epochs):
         runs = earlier
+        known = before.get("seconds", {"epochs": []})
+        seconds = known | {
+            "data": seconds["data"],
+            "epochs": known["epochs"][: runs.done],
+        }
         console.print(f"Resuming after epoch {runs.done}")
     elif args.resume:
         console.print(f"Nothing to resume in {args.out}: starting at epoch 1")
@@ -111,11 +116,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
         code = 130
     results = write(runs)
     if speaks:
-        if args.tensorboard:
-            folder = args.out / "tensorboard"
-            history = network.history(training, runs)
-            report.write_tensorboard(history, settings, folder)
-        diverged = finish(results, args.out, console)
+        diverged = finish(results, args, console)
         code = code or diverged
     return code
 
@@ -138,9 +139,9 @@ def collect(
     }
 
 
-def finish(results: dict[str, Any], out: Path, console: Console) -> int:
+def finish(results: dict[str, Any], args: argparse.Namespace, console: Console) -> int:
     """Draws and prints; 3 if an arm diverged."""
-    saved = results["settings"]
+    out, saved = args.out, results["settings"]
     settings = Settings(**{f.name: saved[f.name] for f in fields(Settings)})
     history = History.from_json(results["history"])
     draw_all(results, settings.arms["CLR"].rate, out)
@@ -148,6 +149,8 @@ def finish(results: dict[str, Any], out: Path, console: Console) -> int:
     if settings.seeds > 1:
         console.print(report.paired(history, settings))
     console.print(f"fashion.json and five pictures are in {out}")
+    if args.tensorboard:
+        report.write_tensorboard(history, settings, out / "tensorboard")
     diverged = report.diverged(history)
     for line in diverged:
         console.print(line)

@@ -149,8 +149,8 @@ def comparison_phrases(results):
         f"three ends costs {-snapshot_gain(results):.1f} points",
         f"two cycles reach {easy:g} and {hard:g} % after {shares[0]} and {shares[2]} "
         f"of the budget, one after {shares[1]} and {shares[3]}",
-        f"within {regret(results):.1f} points of the best of {pairs} pairs, the "
-        f"sweep's within {regret(results, SWEEP):.1f}",
+        f"within {regret(results):.2f} points of the best of {pairs} pairs, the "
+        f"sweep's within {regret(results, SWEEP):.2f}",
     ]
 
 

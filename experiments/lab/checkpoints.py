@@ -188,20 +188,14 @@ class Trainings:
         checkpoints, like = self.checkpoints(name, training), training.start()
         return [checkpoints.at(end, like) for end in ends]
 
-    def remove(self, name: str) -> None:
-        """Removes the checkpoints of a training whose figures are kept elsewhere."""
-        shutil.rmtree(self._folder(name), ignore_errors=True)
-
     def checkpoints(
         self, name: str, training: Training, keep_every: int | None = None
     ) -> Checkpoints:
         """Where a training goes on."""
         about = {name: arm.about for name, arm in training.arms.items()}
         settings = self.settings | about
-        return Checkpoints(self._folder(name), settings, keep_every=keep_every)
-
-    def _folder(self, name: str) -> Path:
-        return self.folder / name.replace(" ", "-")
+        folder = self.folder / name.replace(" ", "-")
+        return Checkpoints(folder, settings, keep_every=keep_every)
 
 
 def found(
@@ -248,7 +242,8 @@ def ctrl_c_waits() -> Iterator[None]:
 
 def _checksum(figures: NDArray[np.float32], words: Any) -> int:
     """The sum of all 32-bit words, which one flipped bit changes."""
-    of_figures = figures.view(np.uint32).sum(dtype=np.uint32)
+    alike = np.where(np.isnan(figures), np.float32(np.nan), figures)  # JSON has one NaN
+    of_figures = alike.view(np.uint32).sum(dtype=np.uint32)
     return (int(of_figures) + int(jnp.sum(words, dtype=jnp.uint32))) % 2**32
 
 

@@ -1,7 +1,7 @@
 """The figures of a run, epoch by epoch."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,19 +14,11 @@ METRICS = ("loss", "accuracy", "val_loss", "val_accuracy")
 class History:
     """Every arm's figures on every seed after every epoch.
 
-    `figures` has the shape (arms, seeds, epochs, metrics). A history is a value: what
-    adds an epoch returns another one.
+    `figures` has the shape (arms, seeds, epochs, metrics).
     """
 
     arms: tuple[str, ...]
     figures: NDArray[np.floating[Any]]
-
-    @classmethod
-    def empty(cls, arms: Iterable[str], seeds: int) -> "History":
-        """No epoch yet."""
-        arms = tuple(arms)
-        shape = len(arms), seeds, 0, len(METRICS)
-        return cls(arms, np.zeros(shape, np.float32))
 
     @classmethod
     def from_json(cls, by_arm: Mapping[str, Any]) -> "History":
@@ -46,12 +38,6 @@ class History:
     def epochs(self) -> int:
         """How many epochs are done."""
         return len(self.figures[0, 0])
-
-    def add(self, figures: NDArray[np.floating[Any]]) -> "History":
-        """The history with an epoch more; its figures come arm by arm, seed by seed."""
-        shape = len(self.arms), self.seeds, 1, len(METRICS)
-        grown = np.append(self.figures, figures.reshape(shape), axis=2)
-        return replace(self, figures=grown)
 
     def of(self, arm: str, metric: str) -> NDArray[np.floating[Any]]:
         """One metric of one arm, of shape (seeds, epochs)."""

@@ -3,6 +3,7 @@
 import functools
 import io
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -91,8 +92,12 @@ def test_redrawing_needs_no_training(finished, monkeypatch):
     assert {path.name: path.read_bytes() for path in out.glob("*.png")} == before
 
 
-def test_tensorboard_scalars_name_rate_and_figures(finished):
+@pytest.mark.parametrize("redrawn", [False, True])
+def test_tensorboard_scalars_name_rate_and_figures(finished, redrawn):
     out, _ = finished
+    if redrawn:
+        shutil.rmtree(out / "tensorboard")
+        assert fashion.main(["--redraw", "--tensorboard", "--out", str(out)]) == 0
     written = b"".join(
         path.read_bytes() for path in (out / "tensorboard" / "CLR-1").iterdir()
     )

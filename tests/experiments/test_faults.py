@@ -101,9 +101,13 @@ def test_ctrl_c_in_a_step_keeps_what_is_finished(run, monkeypatch, capsys):
     assert "Interrupted after epoch 2; --resume goes on" in capsys.readouterr().out
     assert losses(run.out) == [1, 0.5]
     monkeypatch.setattr(Training, "go_on", trained)
-    assert run(4, "--resume") == 0
+    for _ in range(2):  # the second time nothing is left to do
+        assert run(4, "--resume") == 0
+        np.testing.assert_allclose(losses(run.out), [1, 1 / 2, 1 / 3, 1 / 4])
+        seconds = json.loads((run.out / "fashion.json").read_text())["seconds"]
+        assert seconds["epochs"] == [0.1] * 4
+        assert seconds["compile"] == 0
     assert "Resuming after epoch 2" in capsys.readouterr().out
-    np.testing.assert_allclose(losses(run.out), [1, 1 / 2, 1 / 3, 1 / 4])
 
 
 def test_ctrl_c_in_the_first_epoch_promises_no_resumption(run, monkeypatch, capsys):

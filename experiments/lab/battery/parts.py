@@ -9,6 +9,8 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ from numpy.typing import NDArray
 
 from clr_core import clr
 from clr_optax import lr_range_test, lr_sweep
+from lab import LabError
 from lab.battery.protocol import OPTIMIZERS, Cell, Settings
 from lab.battery.tasks import Task, tasks
 from lab.data import load
@@ -34,12 +37,25 @@ def measure(
     settings: Settings, data_dir: Path | None, cells: Sequence[Cell]
 ) -> Iterator[dict[str, Any]]:
     """Yields all that the report needs of a cell as soon as it is measured."""
-    cores = sorted(os.sched_getaffinity(0)) if jax.default_backend() == "cpu" else []
+    cores: list[int] = []
+    if jax.default_backend() == "cpu" and hasattr(os, "sched_getaffinity"):
+        cores = sorted(os.sched_getaffinity(0))
     work = partial(measured, settings, data_dir)
     spawn = multiprocessing.get_context("spawn")
-    turn = spawn.Value("i", 0)
-    with spawn.Pool(max(len(cores), 1), _take_a_core, (turn, cores)) as pool:
-        yield from pool.imap_unordered(work, cells)
+    begin = partial(_take_a_core, spawn.Value("i", 0), cores)
+    pool = ProcessPoolExecutor(max(len(cores), 1), spawn, begin)
+    try:
+        for done in as_completed([pool.submit(work, cell) for cell in cells]):
+            yield done.result()
+    except BrokenProcessPool as error:
+        raise LabError(
+            "a process that measured was killed, for want of memory perhaps: what is "
+            "finished is kept; --resume goes on"
+        ) from error
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for child in multiprocessing.active_children():
+            child.terminate()
 
 
 def _take_a_core(turn: Any, cores: list[int]) -> None:

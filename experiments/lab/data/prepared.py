@@ -36,7 +36,7 @@ def read(copy: Path) -> Arrays:
                 arrays[name] = files.checked(name, values)
     except Exception as error:  # TFDS does not say which errors damaged files give
         said = " ".join(str(error).split())[:300] or type(error).__name__
-        raise DataError(f"damaged ({said}), delete that folder") from error
+        raise DataError(f"damaged ({said}), delete {copy}") from error
     return arrays
 
 

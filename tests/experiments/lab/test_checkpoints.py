@@ -79,6 +79,17 @@ def test_each_k_th_is_kept_for_good_and_can_be_had(tmp_path):
         saver.at(3, runs(0))
 
 
+def test_a_run_that_diverged_is_restored(tmp_path):
+    """The NaN of a difference of infinities has other bits than NumPy's."""
+    diverged = runs(2)
+    diverged.figures.view(np.uint32)[1, 1] = 0xFFC00000
+    assert np.isnan(diverged.figures).sum() == 4
+    saver = open_(tmp_path / "new")
+    saver.save(diverged)
+    figures = saver.latest(runs(0), 3).figures
+    np.testing.assert_array_equal(figures, diverged.figures)
+
+
 def test_an_empty_folder_has_nothing_to_resume(tmp_path):
     assert open_(tmp_path / "new").latest(runs(0), 3) is None
 

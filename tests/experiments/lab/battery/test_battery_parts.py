@@ -1,5 +1,9 @@
 """A cell that is measured: its trainings, its tests, and what peers read."""
 
+import multiprocessing
+import os
+import signal
+
 import jax
 import numpy as np
 import optax
@@ -7,6 +11,7 @@ import pytest
 from made_data import random_images
 
 from clr_optax import clr_schedule
+from lab import LabError
 from lab.battery import parts
 from lab.battery.peers import fastai_valley, lightning, torch_lr_finder
 from lab.battery.protocol import HALVES, OPTIMIZERS, SHORT, Cell, Settings, cells
@@ -99,3 +104,16 @@ def test_fastai_s_valley_is_half_way_down_the_longest_fall():
     losses[160:] = 9.0
     # what falls of the smoothed losses, from 60 to 159, of which it takes one half
     assert abs(place(fastai_valley(LRS, losses)) - 109) <= 2
+
+
+def killed(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.slow
+def test_a_process_that_is_killed_is_told(monkeypatch):
+    """As by a system that is out of memory."""
+    monkeypatch.setattr(parts, "measured", killed)
+    with pytest.raises(LabError, match=r"was killed, .*--resume goes on"):
+        list(parts.measure(SHORT, None, cells(SHORT)))
+    assert not multiprocessing.active_children()

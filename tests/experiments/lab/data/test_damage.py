@@ -92,7 +92,7 @@ def test_a_copy_of_other_images_is_refused_or_prepared_again(folder, pristine):
     (folder / COPY).mkdir(parents=True)
     prepared._write(str(folder / COPY), others)
     away = (folder / IMAGES).rename(folder / "away")
-    text = f"copy in {folder / COPY}: damaged .train-images.*delete that folder"
+    text = f"copy in {folder / COPY}: damaged .train-images.*delete {folder / COPY}"
     with pytest.raises(DataError, match=text):
         load(folder)
     assert files_in(folder / COPY)  # it is the user's to delete

@@ -116,3 +116,10 @@ def test_a_run_that_is_read_twice_is_the_shorter_run_first(stage, network, train
     as_trained = short._replace(name="as trained", weights=trained)
     trained_rows = new_rows(as_trained, network, trainings, [])
     assert abs(trained_rows[0]["bits"] - alone[0]["bits"]) > 1e-3
+
+
+def test_what_is_done_is_not_left_to_do(stage, network, trainings, rows):
+    left = trainings.progress.left
+    assert new_rows(stage, network, trainings, rows) == []
+    stretches = LENGTH // SHORT.every
+    assert left - trainings.progress.left == len(stage.arms) * 2 * stretches
