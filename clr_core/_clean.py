@@ -99,7 +99,7 @@ def clean(lrs: jax.Array, losses: jax.Array) -> tuple[CleanCurve, Facts]:
     full = (index >= reach) & (index < points - reach)
     fall = jnp.maximum(top, smooth[reach]) - jnp.where(full, smooth, jnp.inf).min()
     fall *= span
-    rise = median[jnp.maximum(points - 1, 0)] - start
+    rise = median[-1] - start  # that of the last five points
     calm = index <= jnp.maximum(lowest, points // 2)
     noise, chance = _noise(jnp.where(calm, raw - floor, jnp.nan), reach, fall)
     most = start + jnp.minimum(2 * noise, jnp.abs(start)) + jnp.abs(start) / 100

@@ -76,7 +76,7 @@ def steep(curve: CleanCurve) -> jax.Array:
     index, left, right = _sides(curve)
     run = jnp.log(curve.lrs[right] / curve.lrs[left])
     rise = curve.height[right] - curve.height[left]
-    slope = jnp.where(run > 0, rise / jnp.where(run > 0, run, 1), jnp.inf)
+    slope = jnp.where(run > 0, rise / run, jnp.inf)
     begin = _begin(curve)
     done = ((index >= begin) & (curve.height <= BAND)).argmax()
     falls = (index >= begin) & (index <= done)

@@ -93,6 +93,13 @@ def test_a_loss_that_never_rises_is_told(noise, centre):
     assert LARGER in reservations(lrs, losses)
 
 
+@pytest.mark.parametrize("unit", [2.0**-20, 1.0, 2.0**20])
+def test_a_rise_within_the_noise_is_none_in_any_unit(unit):
+    losses = 0.5 + 1.5 / (1 + np.exp(4 * (np.log10(LRS) + 2))) + 0.2 * (LRS > 0.3)
+    losses += 0.3 * np.random.default_rng(3).normal(size=100)
+    assert reservations(LRS, unit * losses) == (LARGER,)
+
+
 @pytest.mark.parametrize("size", [20, 30, 100, 300])
 @pytest.mark.parametrize("slow", [1, 3, 10, 50])
 def test_a_loss_that_falls_to_the_last_is_told(size, slow):

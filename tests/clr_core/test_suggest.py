@@ -84,10 +84,18 @@ def test_what_follows_the_first_nonfinite_loss_is_left_out(first, value):
     np.testing.assert_array_equal(read(lrs, cut), read(lrs, padded))
 
 
-def test_a_padded_curve_reads_like_a_short_one():
-    lrs, losses = curve(100, 0.01)
+@pytest.mark.parametrize("losses", [curve(100, 0.01)[1], np.linspace(3, 1, 100)])
+def test_a_padded_curve_reads_like_a_short_one(losses):
+    """One that has risen, and one that falls to its end."""
+    lrs, _ = curve(100)
     padded = np.where(np.arange(100) < 90, losses, np.nan)
     np.testing.assert_array_equal(read(lrs, padded), read(lrs[:90], losses[:90]))
+
+
+def test_a_loss_of_zero_is_read_as_one_just_above():
+    lrs, losses = curve(100, 0.01)
+    zero = losses - losses.min()
+    np.testing.assert_allclose(read(lrs, zero), read(lrs, zero + 1e-6), rtol=1e-2)
 
 
 @settings(deadline=None, max_examples=25)
