@@ -71,7 +71,7 @@ def call(**changes):
         ),
         ({"num_steps": 1}, ValueError, "num_steps from 2 to 1000000, got num_steps=1"),
         ({"num_steps": 10**12}, ValueError, "got num_steps=1000000000000"),
-        ({"num_steps": 10.0}, TypeError, "whole num_steps, got num_steps=10.0"),
+        ({"num_steps": 10.0}, TypeError, "num_steps as an int, got num_steps=10.0"),
         (
             {"spacing": "linaer"},
             ValueError,
@@ -96,7 +96,7 @@ def call(**changes):
         ),
         ({"state": "L"}, TypeError, "state to be a pytree of arrays, but 'L' is a str"),
         ({"accumulate": 0}, ValueError, "accumulate from 1 to .*got accumulate=0"),
-        ({"accumulate": 2.0}, TypeError, "whole accumulate, got accumulate=2.0"),
+        ({"accumulate": 2.0}, TypeError, "accumulate as an int, got accumulate=2.0"),
         (
             {"num_steps": 10**6, "accumulate": 10**4},
             ValueError,
