@@ -1,7 +1,5 @@
 """Curves that mislead: what the reading mends, and what it says of the rest."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -294,20 +292,11 @@ def test_a_fall_of_less_than_a_ten_thousandth_is_refused(share, read):
             suggest_lr(LRS, losses)
 
 
-STRICT = {
-    "no promotion": no_promotion,
-    "no leaks": jax.checking_leaks,
-    "checks": functools.partial(jax.enable_checks, True),
-    "only finite": only_finite,
-}
-
-
-@pytest.mark.parametrize("setting", STRICT)
-def test_strict_settings_read_the_same(setting):
+def test_strict_settings_read_the_same():
     losses = curve(noise=0.02)
     stopped = np.where(np.arange(100) < 90, losses, np.nan)
     jax.clear_caches()  # what is traced already is checked no more
-    with STRICT[setting]():
+    with no_promotion(), jax.checking_leaks(), jax.enable_checks(True), only_finite():
         strict = [float(suggest_lr(LRS, losses, rule)) for rule in RULES]
         base_lr, max_lr = suggest_bounds(LRS, losses)
         suggest_bounds(LRS, stopped)

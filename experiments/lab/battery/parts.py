@@ -1,7 +1,7 @@
 """The measurements of a cell: trainings at every peak of a grid, and the finders.
 
-Cells are measured side by side, a process on each core: two programs of a small
-network, and what compiles them, take less time so than one on two cores.
+On a CPU cells are measured side by side, a process on each core: two programs of a
+small network, and what compiles them, take less time so than one on two cores.
 """
 
 import multiprocessing
@@ -37,13 +37,14 @@ def measure(
     settings: Settings, data_dir: Path | None, cells: Sequence[Cell]
 ) -> Iterator[dict[str, Any]]:
     """Yields all that the report needs of a cell as soon as it is measured."""
-    cores: list[int] = []
-    if jax.default_backend() == "cpu" and hasattr(os, "sched_getaffinity"):
-        cores = sorted(os.sched_getaffinity(0))
     work = partial(measured, settings, data_dir)
+    if jax.default_backend() != "cpu" or not hasattr(os, "sched_getaffinity"):
+        yield from map(work, cells)
+        return
+    cores = sorted(os.sched_getaffinity(0))
     spawn = multiprocessing.get_context("spawn")
     begin = partial(_take_a_core, spawn.Value("i", 0), cores)
-    pool = ProcessPoolExecutor(max(len(cores), 1), spawn, begin)
+    pool = ProcessPoolExecutor(len(cores), spawn, begin)
     try:
         for done in as_completed([pool.submit(work, cell) for cell in cells]):
             yield done.result()
@@ -63,8 +64,7 @@ def _take_a_core(turn: Any, cores: list[int]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with turn.get_lock():
         number, turn.value = turn.value, turn.value + 1
-    if cores:
-        os.sched_setaffinity(0, {cores[number % len(cores)]})
+    os.sched_setaffinity(0, {cores[number % len(cores)]})
 
 
 def measured(settings: Settings, data_dir: Path | None, cell: Cell) -> dict[str, Any]:

@@ -106,6 +106,12 @@ def test_fastai_s_valley_is_half_way_down_the_longest_fall():
     assert abs(place(fastai_valley(LRS, losses)) - 109) <= 2
 
 
+def test_one_process_has_the_gpu(monkeypatch):
+    monkeypatch.setattr(parts, "measured", lambda settings, folder, cell: cell)
+    monkeypatch.setattr(parts.jax, "default_backend", lambda: "gpu")
+    assert list(parts.measure(SHORT, None, cells(SHORT))) == cells(SHORT)
+
+
 def killed(*_):
     os.kill(os.getpid(), signal.SIGKILL)
 
