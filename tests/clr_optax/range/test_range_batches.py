@@ -172,7 +172,7 @@ def test_too_few_batches_do_not_matter_after_the_stop():
 
 
 def test_an_empty_list_is_no_loader():
-    with pytest.raises(ValueError, match="got 0, only what can start again"):
+    with pytest.raises(ValueError, match="needs batches, got none"):
         lr_range_test(regression, PARAMS, [])
 
 
