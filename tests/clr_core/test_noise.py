@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from clr_core import suggest_bounds, suggest_lr
+from clr_core._clean import _period
 
 
 def readable(losses):
@@ -130,3 +131,23 @@ def test_what_oscillates_after_its_fall_is_read():
     index = np.arange(100)
     losses = np.clip((60 - index) / 30, 0, 1) + 0.3 * (index > 60) * (index % 7 / 6)
     assert readable(losses[None]) == 1
+
+
+@pytest.mark.parametrize("depth", [0, 5])
+@pytest.mark.parametrize(
+    ("size", "period", "found"),
+    [
+        (100, 100, 0),
+        (100, 2, 2),
+        (100, 3, 3),
+        (100, 17, 17),
+        (100, 50, 50),
+        (100, 51, 0),  # it is not seen to come twice
+        (20, 9, 9),
+        (19, 9, 0),  # nine steps alone come again
+    ],
+)
+def test_a_period_is_found_up_to_half_of_the_points(size, period, found, depth):
+    noise = np.resize(np.random.default_rng(1).normal(size=period), size)
+    losses = noise - depth * np.linspace(0, 1, size)
+    assert int(_period(np.float32(losses), np.float32(1))) == found

@@ -91,6 +91,17 @@ def test_a_loss_that_never_rises_is_told(noise, centre):
     assert LARGER in reservations(lrs, losses)
 
 
+@pytest.mark.parametrize(("times", "told"), [(0.9, True), (1.1, False)])
+def test_a_rise_is_a_tenth_of_the_fall_and_four_deviations_of_a_mean(times, told):
+    """A fall of 1 from 10, with a noise that alternates; means are over 11 losses."""
+    index = np.arange(100)
+    losses = 10 - ((index - 20) / 20).clip(0, 1) + 0.05 * (-1.0) ** index
+    noise = reading("facts", LRS, losses).facts.noise
+    rise = times * (0.1 + 4 * noise / np.sqrt(11))
+    risen = losses + rise * (index >= 80)
+    assert (LARGER in reservations(LRS, risen)) is told
+
+
 @pytest.mark.parametrize("unit", [2.0**-20, 1.0, 2.0**20])
 def test_a_rise_within_the_noise_is_none_in_any_unit(unit):
     losses = 0.5 + 1.5 / (1 + np.exp(4 * (np.log10(LRS) + 2))) + 0.2 * (LRS > 0.3)
@@ -139,6 +150,16 @@ def test_a_test_that_leaves_most_rates_is_told(stop, told):
 def test_few_points_are_told(size, told):
     lrs = np.geomspace(1e-6, 10, size)
     assert (FEW in reservations(lrs, curve(lrs))) is told
+
+
+def test_few_are_fewer_than_ten():
+    lrs, index, told = np.geomspace(1e-6, 10, 40), np.arange(40), {}
+    for length in range(1, 15):
+        losses = 2 - ((index - 15) / length).clip(0, 1) + ((index - 30) / 5).clip(0)
+        read = reading("facts", lrs, losses).curve
+        high = np.flatnonzero(read.height[: read.lowest] >= 0.9)[-1]
+        told[int(read.lowest - high)] = FEW in reservations(lrs, losses)
+    assert (told[9], told[10]) == (True, False)
 
 
 @pytest.mark.parametrize(("noise", "told"), [(0.05, False), (0.36, False), (0.6, True)])

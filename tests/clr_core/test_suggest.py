@@ -354,7 +354,7 @@ NOISE = 2.0 + 0.3 * np.random.default_rng(0).normal(size=20)
             LRS[::-1],
             LOSSES,
             ValueError,
-            r"strictly increasing lrs .*got lrs\[1\]=.*aft",
+            r"strictly increasing lrs .*got lrs\[1\]=3\.79\d* after 10\.0",
         ),
         (LRS * 0, LOSSES, ValueError, r"of 1e-30 or more .*got lrs\[0\]=0.0\.$"),
         (-LRS, LOSSES, ValueError, r"got lrs\[0\]=-1"),
