@@ -1,5 +1,7 @@
 """Numbers of every kind count alike, fit, or are refused in words."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -18,6 +20,15 @@ def test_whole_floats_of_any_kind_count_as_integer_sizes(kind):
     assert clr(10**9 + 1, 0.0, 1.0, kind(10.0)) == np.float32(0.1)
     assert clr(np.int32(LAST - 6), 0.0, 1.0, 8, step_size_down=kind(8.0)) == 0.875
     assert clr(jnp.arange(3) + 10**9, 0.0, 1.0, kind(4.0)).tolist() == [0, 0.25, 0.5]
+
+
+@pytest.mark.parametrize("kind", [np.float16, jnp.float16, jnp.bfloat16])
+def test_a_gamma_of_half_precision_is_the_number_that_it_is(kind):
+    gamma = kind(0.993)
+    rate = functools.partial(clr, 1004, 0.0, 1.0, 4, mode="exp_range")
+    expected = float(gamma) ** 1004
+    np.testing.assert_allclose(rate(gamma=gamma), expected, rtol=3e-5)
+    np.testing.assert_allclose(jax.jit(lambda g: rate(gamma=g))(gamma), expected, 3e-5)
 
 
 @pytest.mark.parametrize("kind", [float, np.float64, np.asarray])

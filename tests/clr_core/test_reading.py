@@ -102,6 +102,13 @@ def test_a_rise_is_a_tenth_of_the_fall_and_four_deviations_of_a_mean(times, told
     assert (LARGER in reservations(LRS, risen)) is told
 
 
+@pytest.mark.parametrize(("height", "told"), [(0.09, True), (0.11, False)])
+def test_one_loss_rises_by_a_tenth_of_the_fall(height, told):
+    index = np.arange(100)
+    losses = 10 - ((index - 20) / 20).clip(0, 1) + height * (index == 97)
+    assert (LARGER in reservations(LRS, losses)) is told
+
+
 @pytest.mark.parametrize("unit", [2.0**-20, 1.0, 2.0**20])
 def test_a_rise_within_the_noise_is_none_in_any_unit(unit):
     losses = 0.5 + 1.5 / (1 + np.exp(4 * (np.log10(LRS) + 2))) + 0.2 * (LRS > 0.3)
