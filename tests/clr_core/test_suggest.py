@@ -360,6 +360,7 @@ NOISE = 2.0 + 0.3 * np.random.default_rng(0).normal(size=20)
         (-LRS, LOSSES, ValueError, r"got lrs\[0\]=-1"),
         (LRS * np.nan, LOSSES, ValueError, r"finite, .*got lrs\[0\]=nan"),
         (LRS * 1e300, LOSSES, ValueError, r"got lrs\[0\]=inf"),
+        ([*LRS[:-1], np.inf], LOSSES, ValueError, r"got lrs\[19\]=inf after"),
         (LRS, LOSSES * np.nan, ValueError, "10 finite losses, got 0 before the first"),
         (
             LRS,

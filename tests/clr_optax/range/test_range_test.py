@@ -79,6 +79,12 @@ def series(values):
     return lr_range_test(as_given, jnp.float32(0), values, num_steps=values.size)
 
 
+@pytest.mark.parametrize(("high", "measured"), [(3.9, 100), (4.1, range(52, 90))])
+def test_by_default_four_times_the_best_loss_is_too_much(high, measured):
+    test = series([1.0] * 50 + [high] * 50)
+    assert int(test.num_finite) in np.atleast_1d(measured)
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("first", [0, 1, 17])
 def test_a_nonfinite_loss_stops_it(value, first):
