@@ -1,5 +1,6 @@
 """Every kind of Optax optimizer is given each rate, or is refused with the reason."""
 
+import dataclasses
 import functools
 
 import jax
@@ -10,6 +11,7 @@ import pytest
 from range_problems import problem, regression
 
 from clr_optax import lr_range_test
+from clr_optax._range.step import Training
 
 contrib = optax.contrib
 LIMITS = {"min_lr": 1e-4, "max_lr": 0.1, "num_steps": 12}
@@ -229,6 +231,24 @@ def test_only_what_took_a_schedule_for_a_number_is_told_so(optimizer, call):
     notes = "".join(raised.value.__notes__)
     assert call in notes
     assert "inject_hyperparams" not in notes
+
+
+def test_only_where_batches_are_accumulated_there_is_room_for_a_sum():
+    params, _ = problem()
+    training = Training(
+        "f",
+        regression,
+        optax.sgd,
+        1,
+        np.dtype(np.float32),
+        stateful=False,
+        has_aux=False,
+        stacked=True,
+    )
+    assert training(params, None).sums is None
+    loss, grads = dataclasses.replace(training, accumulate=2)(params, None).sums
+    assert jax.tree.map(jnp.shape, grads) == jax.tree.map(jnp.shape, params)
+    assert loss == 0
 
 
 @pytest.mark.parametrize("name", ["sgd", "momentum", "adamw"])

@@ -373,6 +373,8 @@ def test_the_picture_shows_the_losses_the_bounds_and_what_diverged():
     assert start.get_ydata()[0] == 3
     (shown,) = ax.patches
     assert [shown.get_x(), shown.get_x() + shown.get_width()] == [0.01, 0.1]
+    said = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert said == ["after a cycle", "diverged", "at the start", "bounds 0.01 to 0.1"]
     assert ax.get_xscale() == "log"
     low, high = ax.get_ylim()
     assert low < 1
