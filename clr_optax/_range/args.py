@@ -57,7 +57,7 @@ def _grid(xp: Any, low: Any, high: Any, size: int, spacing: str) -> Any:
     if spacing == "linear":
         lrs = (1 - share) * low + share * high
     else:
-        lrs = xp.exp((1 - share) * xp.log(low) + share * xp.log(high)).clip(low, high)
+        lrs = xp.exp((1 - share) * xp.log(low) + share * xp.log(high))
     return xp.where(share == 0, low, xp.where(share == 1, high, lrs))
 
 
