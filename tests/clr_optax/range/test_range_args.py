@@ -69,6 +69,11 @@ def call(**changes):
             ValueError,
             "by num_steps different float32",
         ),
+        (  # the second is another yet
+            {"min_lr": 1, "max_lr": 1 + 100 * 2**-23, "num_steps": 110},
+            ValueError,
+            "by num_steps different float32",
+        ),
         ({"num_steps": 1}, ValueError, "num_steps from 2 to 1000000, got num_steps=1"),
         ({"num_steps": 10**12}, ValueError, "got num_steps=1000000000000"),
         ({"num_steps": 10.0}, TypeError, "num_steps as an int, got num_steps=10.0"),
