@@ -151,3 +151,9 @@ def test_a_period_is_found_up_to_half_of_the_points(size, period, found, depth):
     noise = np.resize(np.random.default_rng(1).normal(size=period), size)
     losses = noise - depth * np.linspace(0, 1, size)
     assert int(_period(np.float32(losses), np.float32(1))) == found
+
+
+def test_losses_of_few_values_are_alike_without_a_period():
+    for seed in range(20):
+        coarse = np.random.default_rng(seed).integers(3, size=100)
+        assert not _period(np.float32(coarse), np.float32(1))
