@@ -150,7 +150,9 @@ def test_what_oscillates_after_its_fall_is_read():
 def test_a_period_is_found_up_to_half_of_the_points(size, period, found, depth):
     noise = np.resize(np.random.default_rng(1).normal(size=period), size)
     losses = noise - depth * np.linspace(0, 1, size)
+    padded = np.append(losses, np.full(3 * size, np.nan))  # as after a stop
     assert int(_period(np.float32(losses), np.float32(1))) == found
+    assert int(_period(np.float32(padded), np.float32(1))) in (found, period)
 
 
 def test_losses_of_few_values_are_alike_without_a_period():
