@@ -8,6 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from clr_core import suggest_bounds, suggest_lr
+from clr_core._clean import _smooth
 
 RULES = ("valley", "slide", "steep", "minimum", "smith", "limit")
 CENTRE = 10**-2.5
@@ -90,6 +91,13 @@ def test_a_padded_curve_reads_like_a_short_one(losses):
     lrs, _ = curve(100)
     padded = np.where(np.arange(100) < 90, losses, np.nan)
     np.testing.assert_array_equal(read(lrs, padded), read(lrs[:90], losses[:90]))
+
+
+@pytest.mark.parametrize("points", [100, 60])
+def test_means_of_a_ramp_are_the_ramp_up_to_both_ends(points):
+    ramp = np.arange(100, dtype=np.float32)
+    smooth = _smooth(ramp, points, 5)
+    np.testing.assert_allclose(smooth[:points], ramp[:points], atol=1e-4)
 
 
 def test_a_loss_of_zero_is_read_as_one_just_above():

@@ -1,6 +1,7 @@
 """Steps that are dispatched: compiled once, ended soon, and the same in a scan."""
 
 import functools
+import itertools
 
 import jax
 import jax.monitoring
@@ -105,6 +106,17 @@ def test_dispatched_steps_end_soon_after_the_stop():
         assert ones.tolist() == [1] * count + [0] * (100 - count)
         np.testing.assert_array_equal(xs, ones)
     assert len(list(batches)) == 100 - count
+
+
+def test_batches_of_16_mb_are_not_dispatched_far_ahead():
+    def step(i, carry, given, x):
+        return carry + x[0], jnp.int32(1), carry + x[0] > 20
+
+    batch = jnp.ones(2**22)
+    [(total, *_)] = loop.iterate(
+        "test", step, [(jnp.float32(0), None)], itertools.repeat(batch), 100
+    )
+    assert 21 <= total <= 21 + 2
 
 
 def test_what_a_step_closes_over_is_no_constant_of_the_program(monkeypatch):

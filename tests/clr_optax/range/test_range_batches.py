@@ -244,6 +244,7 @@ WAYS = r"write list.zip.x, y.. if they are batches, x.None. if x is one, and cut
         ([{"x": X}, {"y": X}], "alike but for their size"),
         ([X, X[:, :1]], "alike but for their size"),
         ([(jnp.asarray(X), jnp.ones(()))], r"over examples, got .* at batch\[1\]"),
+        ([(X, np.ones(()))], r"over examples, got ndarray at batch\[1\]"),
         (
             zip(X, Y, strict=True),
             r"got float32 at batch\[1\], convert it",
