@@ -25,6 +25,7 @@ def task():
     return tabular()
 
 
+@pytest.mark.slow
 def test_a_point_of_the_grid_is_a_plain_training(task):
     optimizer = OPTIMIZERS["Adam"].make
     before, after = parts.grid_of_cycles(task, optimizer, STEPS)([0.01], [3])

@@ -103,6 +103,7 @@ def work(images, rates, epochs):
     return network.training(arms, data, seeds=2, epochs=epochs, batch_size=16)
 
 
+@pytest.mark.slow
 def test_outputs_are_each_network_s_probabilities(images):
     outputs = softmax_outputs(work(images, [0.1], 0).start(), images.images)
     assert outputs.shape == (2, 60, 10)
