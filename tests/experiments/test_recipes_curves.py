@@ -116,6 +116,7 @@ def test_the_sweep(tmp_path, monkeypatch, capsys):
     assert (tmp_path / "sweep.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_several_seeds():
     def init(key):
         return {"w": jax.random.normal(key, (3,))}

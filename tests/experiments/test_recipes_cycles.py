@@ -112,6 +112,7 @@ def test_ends_of_cycles_are_saved_and_averaged(capsys, tmp_path):
         standard.save(tmp_path / "text", names["schedule"].config())
 
 
+@pytest.mark.slow
 def test_a_schedule_counts_the_updates_of_its_optimizer(capsys):
     counted, _ = code_of("What a schedule counts")
 

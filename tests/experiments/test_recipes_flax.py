@@ -134,6 +134,7 @@ def linen_loop(state, number, batches):
     return losses, state
 
 
+@pytest.mark.slow
 def test_linen_train_state_over_an_iterator(capsys):
     net, labels = LinenNet(), np.argmax(X, axis=1)
     batches = batches_of(image=split(X), label=split(labels))

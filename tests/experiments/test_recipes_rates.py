@@ -22,6 +22,7 @@ def test_the_state_tells_rate_and_momentum(capsys):
     check_output(printed, "What is my rate now?")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "wrap", [lambda inner: inner, lambda inner: optax.MultiSteps(inner, 1)]
 )

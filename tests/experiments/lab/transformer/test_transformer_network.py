@@ -35,6 +35,7 @@ def test_it_has_about_half_a_million_parameters():
     assert sum(leaf.size for leaf in jax.tree.leaves(params)) == 536_071
 
 
+@pytest.mark.slow
 def test_a_place_sees_nothing_that_comes_after_it(network, start):
     before = batch()
     after = before.copy()
