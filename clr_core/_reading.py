@@ -75,7 +75,8 @@ class Reading(NamedTuple):
                 f"{function} needs at least {POINTS} finite losses, got {points} "
                 f"before the first that is not, of {lrs.size}, begin at smaller rates."
             )
-        if facts.rise > facts.fall and facts.rise > facts.chance:
+        slight = facts.fall < max(4 * float(facts.noise), abs(float(facts.start)) / 10)
+        if slight and facts.rise > facts.fall and facts.rise > facts.chance:
             hint = "test smaller rates"
             if not facts.early:
                 hint = (
