@@ -46,8 +46,7 @@ def autoregressive(factor, curves, size):
     ids=["normal", "exponential", "of Student", "squared"],
 )
 def test_flat_white_noise_is_read_less_than_once_in_a_hundred(size, noise):
-    curves = 1000 if size < 1000 else 400
-    losses = noise(np.random.default_rng(size), (curves, size))
+    losses = noise(np.random.default_rng(size), (1000, size))
     assert readable(2.3 + 0.1 * losses) < 0.01
 
 
@@ -154,8 +153,9 @@ def test_a_period_is_found_up_to_half_of_the_points(size, period, found, depth):
     noise = np.resize(np.random.default_rng(1).normal(size=period), size)
     losses = noise - depth * np.linspace(0, 1, size)
     padded = np.append(losses, np.full(3 * size, np.nan))  # as after a stop
+    again = period if size - 1 - period >= 10 else 0
     assert int(period_of(np.float32(losses), np.float32(1))) == found
-    assert int(period_of(np.float32(padded), np.float32(1))) in (found, period)
+    assert int(period_of(np.float32(padded), np.float32(1))) == again
 
 
 def test_losses_of_few_values_are_alike_without_a_period():

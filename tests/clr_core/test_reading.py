@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strict import no_promotion, only_finite
+from strict import SETTINGS, TOGETHER_OR_ALONE
 
 from clr_core import suggest_bounds, suggest_lr
 from clr_core._doubts import DOUBTS
@@ -320,11 +320,12 @@ def test_a_fall_of_less_than_a_ten_thousandth_is_refused(share, read):
             suggest_lr(LRS, losses)
 
 
-def test_strict_settings_read_the_same():
+@pytest.mark.parametrize("setting", TOGETHER_OR_ALONE)
+def test_strict_settings_read_the_same(setting):
     losses = curve(noise=0.02)
     stopped = np.where(np.arange(100) < 90, losses, np.nan)
     jax.clear_caches()  # what is traced already is checked no more
-    with no_promotion(), jax.checking_leaks(), jax.enable_checks(True), only_finite():
+    with SETTINGS[setting]():
         strict = [float(suggest_lr(LRS, losses, rule)) for rule in RULES]
         base_lr, max_lr = suggest_bounds(LRS, losses)
         suggest_bounds(LRS, stopped)

@@ -227,7 +227,9 @@ def index_of(rate, lrs):
     return int(np.argmin(np.abs(np.log(lrs) - np.log(float(rate)))))
 
 
-@pytest.mark.parametrize("size", [24, 60, 100])
+@pytest.mark.parametrize(
+    "size", [24, 60, 100, *(pytest.param(n, marks=pytest.mark.slow) for n in (30, 45))]
+)
 def test_max_lr_comes_a_few_steps_before_the_fall_is_done(size):
     """Means over a tenth end a step half a tenth behind it."""
     lrs, losses = steps(size, size // 2)

@@ -161,7 +161,9 @@ def test_the_program_says_how_much_it_will_train(training, run, capsys):
     assert "about 0 min left" in printed
 
 
-@pytest.mark.parametrize("epochs", [5, 38])
+@pytest.mark.parametrize(
+    "epochs", [5, 38, *(pytest.param(n, marks=pytest.mark.slow) for n in (0, 34))]
+)
 def test_ctrl_c_keeps_what_is_finished_and_resume_ends_alike(
     results, training, run, epochs
 ):

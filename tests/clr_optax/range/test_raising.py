@@ -116,7 +116,9 @@ def test_where_too_little_was_measured_the_error_comes_through(
 
 
 @pytest.mark.parametrize("accumulate", [1, 2])
-@pytest.mark.parametrize("step", [10, 99])
+@pytest.mark.parametrize(
+    "step", [10, 99, *(pytest.param(k, marks=pytest.mark.slow) for k in (11, 37))]
+)
 def test_the_step_that_raised_is_found(batches, accumulate, step):
     loss_fn = at_step(accumulate * (step + 1) - 1)  # the last of its batches
     test = lr_range_test(

@@ -1,6 +1,5 @@
 """Under each of JAX's strict settings a test runs as without, stopped or not."""
 
-import contextlib
 import functools
 
 import jax
@@ -9,28 +8,11 @@ import numpy as np
 import optax
 import pytest
 from range_problems import convolution, problem, regression
-from strict import no_promotion, only_finite
+from strict import SETTINGS, TOGETHER_OR_ALONE
 
 from clr_optax import lr_range_test
 
-
-@contextlib.contextmanager
-def all_of_them():
-    with no_promotion(), only_finite(), jax.checking_leaks(), jax.enable_checks(True):
-        yield
-
-
 MOMENTUM = functools.partial(optax.sgd, momentum=0.9)
-SETTINGS = {
-    "no promotion": no_promotion,
-    "no leaks": jax.checking_leaks,
-    "checks": functools.partial(jax.enable_checks, True),
-    "only finite": only_finite,
-    "all of them": all_of_them,
-}
-ALONE = [
-    pytest.param(name, marks=pytest.mark.slow) for name in SETTINGS if "all" not in name
-]
 
 
 def with_state(loss_fn):
@@ -69,7 +51,7 @@ plain = functools.cache(run)
     ("loss_fn", "streamed", "accumulate"),
     [(regression, False, 2), (regression, True, 1), (convolution, False, 1)],
 )
-@pytest.mark.parametrize("setting", ["all of them", *ALONE])
+@pytest.mark.parametrize("setting", TOGETHER_OR_ALONE)
 def test_a_test_runs_as_without(setting, loss_fn, streamed, accumulate, max_lr):
     with SETTINGS[setting]():
         strict = run(loss_fn, streamed, accumulate, max_lr)

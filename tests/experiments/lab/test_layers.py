@@ -50,7 +50,12 @@ def test_the_layers_equal_the_plain_ones():
 
 @pytest.mark.parametrize("layer", ["conv_pool_by_patches", "conv_pool_by_winograd"])
 @pytest.mark.parametrize(
-    "shape", [(3, 12, 12, 5), pytest.param((2, 20, 12, 1), marks=pytest.mark.slow)]
+    "shape",
+    [
+        (3, 12, 12, 5),
+        pytest.param((2, 20, 12, 1), marks=pytest.mark.slow),
+        pytest.param((1, 28, 28, 2), marks=pytest.mark.slow),
+    ],
 )
 def test_each_layer_alone_equals_convolution_and_pooling(layer, shape):
     keys = jax.random.split(jax.random.key(0), 3)
