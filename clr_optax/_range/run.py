@@ -85,9 +85,9 @@ def lr_range_test(
             makes it of a key.
         batches: one of three:
             - a list of batches, a loader, a generator, any iterable of pytrees of
-              arrays. Two batches are in memory at a time, more only of small ones, so
-              none may be filled again. An iterable that can be started again is. A
-              batch of another shape is compiled for anew.
+              arrays. Two batches are in memory at a time, more only of small ones: each
+              needs arrays of its own, no buffer that is filled again. An iterable that
+              can be started again is. A batch of another shape is compiled for anew.
             - arrays of shapes (num_batches, batch_size, ...), stacked, or a pytree of
               them; step i uses batch i modulo their number. What looks like one batch
               or a whole data set is refused: arrays that differ in their first two

@@ -187,8 +187,9 @@ def lr_sweep(
             f"{_NAME} needs a cycle that ends with a finite loss, got none at peaks "
             f"from {peaks[0]:.3g} to {peaks[-1]:.3g}, test smaller rates."
         )
-    start = min(starts[np.isfinite(starts)][:1], default=np.inf)
-    return Sweep(peaks, losses, float(start), made + peaks.size * num_steps, raised)
+    finite = starts[np.isfinite(starts)]
+    start = float(finite[0]) if finite.size else np.inf
+    return Sweep(peaks, losses, start, made + peaks.size * num_steps, raised)
 
 
 class _Ends(NamedTuple):

@@ -114,11 +114,8 @@ def hopes(results: dict[str, Any]) -> str:
     for arm, most in HOPES.items():
         rows = [row for row in summary(results) if row["arm"] == arm]
         means = [row["less_baseline"].mean for row in rows]
-        came = (
-            "it came so"
-            if all(mean <= most for mean in means)
-            else "it did not come so"
-        )
+        reached = all(mean <= most for mean in means)  # none is NaN
+        came = "it came so" if reached else "it did not come so"
         told = ", ".join(
             f"{mean:+.3f} ({row['length']:,} steps)"
             for mean, row in zip(means, rows, strict=True)
