@@ -57,6 +57,7 @@ def measure(
         pool.shutdown(wait=False, cancel_futures=True)
         for child in multiprocessing.active_children():
             child.terminate()
+            child.join()
 
 
 def _take_a_core(turn: Any, cores: list[int]) -> None:
