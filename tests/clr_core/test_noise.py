@@ -11,10 +11,14 @@ period_of = jax.jit(_period)
 
 
 def readable(losses):
-    """Returns the share of curves, one a row, from which a rate can be read."""
+    """Returns the share of curves, one a row, from which a rate can be read.
+
+    They are read 500 at a time, so that little is compiled.
+    """
     lrs = np.geomspace(1e-7, 10, losses.shape[1])
-    rates = jax.vmap(lambda row: suggest_lr(lrs, row))(np.float32(losses))
-    return np.isfinite(rates).mean()
+    read = jax.vmap(lambda row: suggest_lr(lrs, row))
+    parts = np.float32(losses).reshape(-1, 500, lrs.size)
+    return np.mean([np.isfinite(read(part)) for part in parts])
 
 
 def fall(size, depth, noise=0.0, curves=1):
@@ -116,11 +120,12 @@ def test_a_fall_in_noise_that_repeats_is_six_times_the_rise_before_it(times, rea
     index = np.arange(100)
     rise = 0.5 / times
     means = np.interp(index, [0, 9, 20, 35, 60, 99], [0, 0, rise, rise, -0.49, -0.5])
-    noise = np.random.default_rng(0).normal(size=(1, 10))
-    assert readable(5 + means + noise[:, index % 10]) == read
+    noise = np.random.default_rng(0).normal(size=10)
+    losses = 5 + means + noise[index % 10]
+    assert readable(np.tile(losses, (500, 1))) == read
 
 
-@pytest.mark.parametrize("size", [10, 20, 100, 1000])
+@pytest.mark.parametrize("size", [10, 100, 1000])
 @pytest.mark.parametrize("depth", [1e-3, 1.5, 1e3])
 def test_a_fall_without_noise_is_always_read(size, depth):
     losses = fall(size, depth)[0]
@@ -132,7 +137,7 @@ def test_what_oscillates_after_its_fall_is_read():
     """Noise is measured before the lowest point: there the rate does little."""
     index = np.arange(100)
     losses = np.clip((60 - index) / 30, 0, 1) + 0.3 * (index > 60) * (index % 7 / 6)
-    assert readable(losses[None]) == 1
+    assert readable(np.tile(losses, (500, 1))) == 1
 
 
 @pytest.mark.parametrize("depth", [0, 5])
