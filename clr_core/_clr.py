@@ -8,7 +8,7 @@ from jax.typing import ArrayLike
 
 from clr_core._numbers import whole_mult
 from clr_core._rate import ScaleFn, rate_of_mode, rate_of_scale_fn
-from clr_core._words import Anneal, Mode, ScaleMode, check_word
+from clr_core._words import Anneal, Mode, ScaleMode, word_of
 
 
 def clr(
@@ -168,11 +168,11 @@ def clr(
         Leslie N. Smith, "Cyclical Learning Rates for Training Neural Networks", 2017,
         https://arxiv.org/abs/1506.01186
     """
-    check_word("clr", "anneal", anneal, Anneal)
+    word_of("clr", "anneal", anneal, Anneal)
     if type(cycle_mult) is not int or cycle_mult != 1:
         cycle_mult = whole_mult("clr", cycle_mult)
     if scale_fn is None:
-        check_word("clr", "mode", mode, Mode)
+        word_of("clr", "mode", mode, Mode)
         return rate_of_mode(
             step,
             step_size,
@@ -184,7 +184,7 @@ def clr(
             anneal,
             cycle_mult,
         )
-    check_word("clr", "scale_mode", scale_mode, ScaleMode)
+    word_of("clr", "scale_mode", scale_mode, ScaleMode)
     return rate_of_scale_fn(
         step,
         step_size,

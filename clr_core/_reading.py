@@ -71,9 +71,18 @@ class Reading(NamedTuple):
                 f"more (in {lrs.dtype}), got lrs[{k}]={lrs[k]}{after}."
             )
         if points < POINTS:
+            hint = "begin at smaller rates"
+            if not points:
+                hint = "look at params and the first batch, no rate has changed a thing"
             return (
                 f"{function} needs at least {POINTS} finite losses, got {points} "
-                f"before the first that is not, of {lrs.size}, begin at smaller rates."
+                f"before the first that is not, of {lrs.size}, {hint}."
+            )
+        ended = ""
+        if points < lrs.size:
+            ended = (
+                f" There is no loss after the rate {lrs[points - 1]:.3g}: if none had "
+                "risen until there, look at the batch that came then."
             )
         slight = facts.fall < max(4 * float(facts.noise), abs(float(facts.start)) / 10)
         if slight and facts.rise > facts.fall and facts.rise > facts.chance:
@@ -86,20 +95,20 @@ class Reading(NamedTuple):
                 )
             return (
                 f"{function} needs losses that fall, got a rise of {facts.rise:.3g} "
-                f"from {facts.start:.3g}, {hint}."
+                f"from {facts.start:.3g}, {hint}.{ended}"
             )
         fall = f"a fall of {facts.fall:.3g} from {facts.start:.3g}"
         if not _resolved(facts):
             return (
                 f"{function} needs losses that fall, got {fall}, "
-                "test larger rates, or take more steps."
+                f"test larger rates, or take more steps.{ended}"
             )
         hint = "take larger batches or more steps, or test larger rates"
         if facts.first > facts.start + max(float(facts.fall) / 4, float(facts.noise)):
             hint = "end at smaller rates, the loss falls within the first few"
         return (
             f"{function} needs losses that fall by more than {facts.chance:.3g}, as "
-            f"noise alone may, got {fall} in noise of {facts.noise:.3g}, {hint}."
+            f"noise alone may, got {fall} in noise of {facts.noise:.3g}, {hint}.{ended}"
         )
 
 

@@ -3,7 +3,7 @@
 import jax
 
 from clr_core._reading import Vector, reading
-from clr_core._words import Rule, check_word
+from clr_core._words import Rule, word_of
 
 
 def suggest_lr(lrs: Vector, losses: Vector, rule: Rule = "valley") -> jax.Array:
@@ -65,7 +65,7 @@ def suggest_lr(lrs: Vector, losses: Vector, rule: Rule = "valley") -> jax.Array:
         rate.
     """
     read = reading("suggest_lr", lrs, losses)
-    check_word("suggest_lr", "rule", rule, Rule)
+    word_of("suggest_lr", "rule", rule, Rule)
     return read.if_sound("suggest_lr", read.rates[rule])[0]
 
 

@@ -18,8 +18,13 @@ def short_repr(value: object) -> str:
     return _SHORT.repr(value)
 
 
-def check_word(function: str, name: str, value: object, words: Any) -> None:
-    """Raises TypeError for what is no text, ValueError for what is not in a Literal."""
+def word_of(function: str, name: str, value: object, words: Any) -> Any:
+    """Returns the word of a Literal that a value is, which may be text of any class.
+
+    Raises:
+        TypeError: it is no text.
+        ValueError: it is none of the words.
+    """
     legal = words.__args__
     if not isinstance(value, str):
         raise TypeError(
@@ -33,3 +38,4 @@ def check_word(function: str, name: str, value: object, words: Any) -> None:
             f"{function} needs {name} {' or '.join(map(repr, legal))}, "
             f"got {name}={short_repr(value)}, {hint}"
         )
+    return legal[legal.index(value)]

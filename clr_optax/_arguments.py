@@ -15,11 +15,11 @@ from clr_optax._core import (
     Mode,
     ScaleFn,
     ScaleMode,
-    check_word,
     float_type,
     is_single,
     short_repr,
     whole_mult,
+    word_of,
 )
 
 # One number is kept as a float or an int, and was checked; arrays and tracers were not
@@ -79,9 +79,9 @@ def cycle_arguments(
     anneal: Anneal,
 ) -> Cycle:
     """Returns the arguments of a cycle; step_size_down is None if like step_size."""
-    check_word(function, "mode", mode, Mode)
-    check_word(function, "scale_mode", scale_mode, ScaleMode)
-    check_word(function, "anneal", anneal, Anneal)
+    mode = word_of(function, "mode", mode, Mode)
+    scale_mode = word_of(function, "scale_mode", scale_mode, ScaleMode)
+    anneal = word_of(function, "anneal", anneal, Anneal)
     if isinstance(scale_fn, str):
         scale_fn = _imported(function, scale_fn)
     if scale_fn is not None and not callable(scale_fn):

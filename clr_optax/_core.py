@@ -12,5 +12,5 @@ from clr_core._words import Anneal as Anneal
 from clr_core._words import Mode as Mode
 from clr_core._words import Rule as Rule
 from clr_core._words import ScaleMode as ScaleMode
-from clr_core._words import check_word as check_word
 from clr_core._words import short_repr as short_repr
+from clr_core._words import word_of as word_of

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from clr_optax._core import SMALLEST, check_word, short_repr
+from clr_optax._core import SMALLEST, short_repr, word_of
 from clr_optax._types import PyTree
 
 Spacing = Literal["exponential", "linear"]
@@ -38,7 +38,7 @@ def rates(
 ) -> jax.Array:
     """Returns the rates of a range test, both ends exact."""
     steps = whole(function, "num_steps", num_steps, 2, MOST_STEPS)
-    check_word(function, "spacing", spacing, Spacing)
+    word_of(function, "spacing", spacing, Spacing)
     low, high = _rate(function, "min_lr", min_lr), _rate(function, "max_lr", max_lr)
     known = isinstance(low, float) and isinstance(high, float)
     lrs = _grid(np if known else jnp, low, high, steps, spacing)

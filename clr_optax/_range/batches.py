@@ -1,10 +1,11 @@
 """What batches may be: stacked arrays, nothing at all, or anything that iterates."""
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, MappingView
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
@@ -56,6 +57,12 @@ class Stream(Iterator[Batch]):
                 f"got {type(leaf).__name__} at batch{jax.tree_util.keystr(path)}, "
                 "convert it or leave it out, or batch single examples first."
             )
+        kinds = jnp.bool_, jnp.number, jax.dtypes.prng_key
+        if not any(jnp.issubdtype(array.dtype, kind) for kind in kinds):
+            raise TypeError(
+                f"{self._function} needs batches of arrays of numbers, got "
+                f"{array.dtype} at batch{jax.tree_util.keystr(path)}, leave it out."
+            )
         return array
 
 
@@ -99,7 +106,8 @@ def _iterates(batches: object) -> bool:
 
 def _is_stacked(batches: PyTree) -> bool:
     """Returns whether all leaves are arrays, or numbers, which are refused later."""
-    leaves = jax.tree.leaves(batches, is_leaf=lambda x: isinstance(x, Iterator))
+    views = Iterator, MappingView  # JAX warns of those of a dictionary
+    leaves = jax.tree.leaves(batches, is_leaf=lambda x: isinstance(x, views))
     kinds = (jax.Array, np.ndarray, np.generic, int, float, complex)
     return bool(leaves) and all(
         isinstance(leaf, kinds) or hasattr(leaf, "__array__") for leaf in leaves
@@ -113,7 +121,12 @@ def _check_alike(function: str, batches: list[Batch]) -> None:
         leaves, tree = jax.tree.flatten(batch)
         shapes = [tuple(np.shape(leaf)) for leaf in leaves]
         forms.append((tree, [(len(shape), shape[1:]) for shape in shapes], shapes))
-        if forms[-1][:2] != forms[0][:2]:
+        if forms[-1][:1] != forms[0][:1]:
+            raise ValueError(
+                f"{function} needs a list of batches that are alike but for their "
+                f"size, got {forms[0][0]} and then {tree}."
+            )
+        if forms[-1][1] != forms[0][1]:
             raise ValueError(
                 f"{function} needs a list of batches that are alike but for their "
                 f"size, got arrays of shapes {forms[0][2]} and then {shapes}, put the "

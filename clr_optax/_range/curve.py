@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
-from clr_optax._core import Rule, check_word
+from clr_optax._core import Rule, word_of
 from clr_optax._range.plot import draw
 from clr_optax._range.readings import (
     ReadCurve,
@@ -100,7 +100,7 @@ class RangeTest:
             ValueError: as ``bounds``, or the rule is unknown.
         """
         name = "RangeTest.suggest"
-        check_word(name, "rule", rule, Rule)
+        word_of(name, "rule", rule, Rule)
         return rate(name, read_curves(name, self.lrs, self.losses, self.raised), rule)
 
     def reservations(self) -> tuple[str, ...]:

@@ -211,13 +211,12 @@ class Steps:
                 for y in jax.tree.leaves(shapes)
             ]
         if shapes != self._shapes:
-            first, now = (
-                [y.shape for y in jax.tree.leaves(tree)]
-                for tree in (self._shapes, shapes)
+            before, after = (
+                set(jax.tree.leaves(tree)) for tree in (self._shapes, shapes)
             )
             raise TypeError(
-                f"{self._function} needs a loss_fn with aux of one shape for all "
-                f"batches, got shapes {first} and then {now}."
+                f"{self._function} needs a loss_fn with aux of one shape and dtype for "
+                f"all batches, got {before - after} and then {after - before}."
             )
 
     def dispatch(self) -> bool:

@@ -75,7 +75,10 @@ def _readable(function: str, reader: str, curves: list[ReadCurve]) -> list[Readi
     sound = [curve.read for curve in curves if curve.read.sound]
     if 2 * len(sound) > len(curves):
         return sound
-    reason = next(c.read.reason(reader) for c in curves if not c.read.sound)
+    first = next(curve for curve in curves if not curve.read.sound)
+    reason = first.read.reason(reader)
+    if first.raised:
+        reason += f" {first.raised}."
     if len(curves) > 1:
         reason = (
             f"{function} needs more than half of the curves to be readable, "

@@ -1,7 +1,7 @@
 """Short cycles at a few peaks: the best peak is measured, not read from a curve."""
 
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import jax
@@ -36,6 +36,7 @@ AROUND = np.array([0.25, 0.5, 1, 2, 4])  # what is first tried, of the test's ma
 MOST = 7  # peaks, with those by which the grid goes on
 APART = 8  # from peak to peak of the coarse grid
 _TEST = 100  # steps of the range test that is made
+_AT_ONCE = 8  # peaks that are trained side by side, at most
 
 
 def lr_sweep(
@@ -88,7 +89,7 @@ def lr_sweep(
         num_steps: the steps of a cycle, 20 to 1,000,000; default 200. In 100 the regret
             about doubles.
         key: a random key, as in ``lr_range_test``; the same for every cycle.
-        at_once: how many peaks are trained side by side; default None: all of a round.
+        at_once: how many peaks are trained side by side; default None: up to eight.
 
     Returns:
         A ``Sweep``.
@@ -132,7 +133,7 @@ def lr_sweep(
             "RangeTest(lrs, losses) holds any curve."
         )
     num_steps = whole(_NAME, "num_steps", num_steps, 20, MOST_STEPS)
-    at_once = MOST_STEPS if at_once is None else at_once
+    at_once = _AT_ONCE if at_once is None else at_once
     at_once = whole(_NAME, "at_once", at_once, 1, MOST_STEPS)
     keys, several = keys_of(_NAME, key)
     if several:
@@ -144,7 +145,7 @@ def lr_sweep(
         parameters(_NAME, params, keys[0]),
         batches,
         state,
-        arrays(_NAME, "held_out", held_out),
+        _as_arrays(held_out),
         optimizer,
         accumulate,
         longest * accumulate,
@@ -183,9 +184,12 @@ def lr_sweep(
     if not np.isfinite(losses).any():
         if error is not None:
             raise error
+        hint = "test smaller rates, or look for a batch whose loss is never finite"
+        if not np.isfinite(starts).any():
+            hint = "nor is it at the start, look at params and at the batches"
         raise ValueError(
             f"{_NAME} needs a cycle that ends with a finite loss, got none at peaks "
-            f"from {peaks[0]:.3g} to {peaks[-1]:.3g}, test smaller rates."
+            f"from {peaks[0]:.3g} to {peaks[-1]:.3g}, {hint}."
         )
     finite = starts[np.isfinite(starts)]
     start = float(finite[0]) if finite.size else np.inf
@@ -264,7 +268,7 @@ class _Training(NamedTuple):
         ]
         given = [on_mesh(mesh, Given(each, None, self.key)) for each in lrs]
         held_out = _held_out(self.held_out, batches)
-        score = partial(_mean_loss, jax.jit(Score(step)), held_out)
+        score = partial(_mean_loss, _scorer(Score(step)), held_out)
         if held_out:
             starts = np.full(peaks.size, score(carries[0], given[0]))
         begins = list(zip(carries, given, strict=True))
@@ -303,6 +307,30 @@ class _Training(NamedTuple):
         return _Ends(ends, starts, failures)
 
 
+@lru_cache(maxsize=8)
+def _scorer(score: Score) -> Callable[..., jax.Array]:
+    """Returns a score as one function for equal steps, which is compiled once."""
+    return jax.jit(score)
+
+
+def _as_arrays(held_out: Batch | list[Batch]) -> Batch | list[Batch]:
+    """Returns a batch or a list of some as arrays.
+
+    Raises:
+        TypeError: it is neither, such as a loader.
+    """
+    leaves = jax.tree.leaves(held_out, is_leaf=lambda x: isinstance(x, Iterator))
+    for leaf in leaves:
+        if isinstance(leaf, Iterable) and not (
+            isinstance(leaf, str | bytes) or hasattr(leaf, "__array__")
+        ):
+            raise TypeError(
+                f"{_NAME} needs held_out as a batch or a list of a few, got "
+                f"{type(leaf).__name__}, list(itertools.islice(loader, 4)) takes four."
+            )
+    return arrays(_NAME, "held_out", held_out)
+
+
 def _held_out(held_out: Batch | list[Batch], batches: Stream | PyTree) -> list[Batch]:
     """Returns the batches of held_out, which is one if it looks like one of training.
 
@@ -322,6 +350,17 @@ def _held_out(held_out: Batch | list[Batch], batches: Stream | PyTree) -> list[B
             f"{_NAME} needs held_out as a batch of training, {form}, or a list of "
             f"such, got {got}."
         )
+    axes = [leaf.ndim for leaf in jax.tree.leaves(batch)]
+    if not isinstance(batches, Stream):
+        axes = [count - 1 for count in axes]
+    for each in several if batch is not None else []:
+        shapes = [leaf.shape for leaf in jax.tree.leaves(each)]
+        if list(map(len, shapes)) != axes:
+            raise ValueError(
+                f"{_NAME} needs held_out with as many axes as a batch of training, "
+                f"{axes}, got shapes {shapes}, make a list of stacked batches, as by "
+                "[jax.tree.map(lambda a: a[i], held_out) for i in range(4)]."
+            )
     return several
 
 

@@ -114,7 +114,7 @@ def test_flat_noise_that_repeats_is_seldom_read(batches):
     assert readable(noise[:, np.arange(100) % batches]) < 0.02
 
 
-@pytest.mark.parametrize(("times", "read"), [(5, False), (7, True)])
+@pytest.mark.parametrize(("times", "read"), [(5.7, False), (6.3, True)])
 def test_a_fall_in_noise_that_repeats_is_six_times_the_rise_before_it(times, read):
     """A rise and a fall in the means over ten batches, which are free of the noise."""
     index = np.arange(100)
@@ -161,6 +161,12 @@ def test_a_period_is_found_up_to_half_of_the_points(size, period, found, depth):
     again = period if size - 1 - period >= 10 else 0
     assert int(period_of(np.float32(losses), np.float32(1))) == found
     assert int(period_of(np.float32(padded), np.float32(1))) == again
+
+
+def test_a_curve_that_bends_has_no_period_of_one_step():
+    """From one step to the next it hardly does, from one to the third it does."""
+    losses = np.float32((np.arange(100) / 100) ** 2)
+    assert not period_of(losses, np.float32(3e-3))
 
 
 def test_losses_of_few_values_are_alike_without_a_period():

@@ -153,6 +153,11 @@ def test_a_test_that_leaves_most_rates_is_told(stop, told):
     assert (STOPPED in reservations(LRS, losses)) is told
 
 
+def test_a_loss_that_ends_within_its_fall_has_not_risen():
+    losses = np.where(np.arange(100) < 60, np.linspace(2, 1, 100), np.nan)
+    assert LARGER in reservations(LRS, losses)
+
+
 @pytest.mark.parametrize(("size", "told"), [(20, True), (100, False)])
 def test_few_points_are_told(size, told):
     lrs = np.geomspace(1e-6, 10, size)

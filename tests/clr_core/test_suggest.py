@@ -470,6 +470,18 @@ def test_a_rise_is_from_the_first_rates_on_until_a_third_of_them(flat, hint):
         suggest_lr(np.geomspace(1e-6, 1, 100), losses)
 
 
+@pytest.mark.parametrize(
+    ("times", "hint"), [(1.9, UNLEARNED), (2.2, "a rise of .*, test smaller rates")]
+)
+def test_losses_rise_where_they_are_twice_the_noise_above_the_start(times, hint):
+    """They do by a step after 20 of 100, and at 60 for good; a fifth are spikes."""
+    index, lrs = np.arange(100), np.geomspace(1e-6, 1, 100)
+    losses = 2 + 0.5 * (index % 5 == 4) + 0.1 * (index - 60).clip(0)
+    noise = reading("facts", lrs, losses).facts.noise
+    with pytest.raises(ValueError, match=hint):
+        suggest_lr(lrs, losses + times * noise * (index >= 20))
+
+
 def test_a_divergence_behind_flat_losses_asks_for_more_than_smaller_rates():
     losses = np.append(np.full(80, 2.0), 2.0 ** np.arange(2, 22))
     match = UNLEARNED + "batches, start from params .* trained for a while, or use lr_s"

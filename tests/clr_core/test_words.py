@@ -4,7 +4,7 @@ from typing import get_args
 
 import pytest
 
-from clr_core._words import Mode, check_word, short_repr
+from clr_core._words import Mode, short_repr, word_of
 
 
 def test_long_values_are_cut():
@@ -24,15 +24,15 @@ def test_long_values_are_cut():
 def test_near_words_are_suggested(word, message):
     words = "'triangular' or 'triangular2' or 'exp_range'"
     with pytest.raises(ValueError, match=f"^clr needs mode {words}, {message}"):
-        check_word("clr", "mode", word, Mode)
+        word_of("clr", "mode", word, Mode)
 
 
 def test_what_is_no_text_is_shown():
     text = r"^clr needs mode as text, got mode=3, such as 'triangular'\.$"
     with pytest.raises(TypeError, match=text):
-        check_word("clr", "mode", 3, Mode)
+        word_of("clr", "mode", 3, Mode)
 
 
 @pytest.mark.parametrize("word", get_args(Mode))
 def test_the_words_themselves_pass(word):
-    check_word("clr", "mode", word, Mode)
+    word_of("clr", "mode", word, Mode)

@@ -1,12 +1,14 @@
 """A schedule in files and other processes: pickle, cloudpickle, dill, YAML."""
 
 import copy
+import enum
 import functools
 import os
 import pickle
 import sys
 
 import children
+import numpy as np
 import pytest
 import yaml
 
@@ -46,6 +48,16 @@ def load_elsewhere(stored, call="repr(schedule)"):
         check=True,
     )
     return done.stdout.decode().strip()
+
+
+def test_a_word_of_any_class_is_kept_as_plain_text():
+    class Mode(enum.StrEnum):
+        HALVED = "triangular2"
+
+    schedule = clr_schedule(0.0, 1.0, 4, mode=Mode.HALVED, anneal=np.str_("cosine"))
+    assert schedule == PLAIN
+    assert repr(schedule) == repr(PLAIN)
+    assert yaml.safe_dump(schedule.config()) == yaml.safe_dump(PLAIN.config())
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))

@@ -166,6 +166,8 @@ def test_a_curve_without_points_is_drawn_empty(count):
     losses = jnp.where(jnp.arange(20) < count, 2.0, jnp.nan)
     ax = RangeTest(jnp.geomspace(1e-5, 1, 20), losses).plot()
     assert "no bounds" in ax.get_xlabel()
+    expected = (1.95, 3.35) if count else (0, 1)
+    np.testing.assert_allclose(ax.get_ylim(), expected)
     ax.figure.canvas.draw()
 
 

@@ -191,7 +191,7 @@ def test_a_last_batch_may_be_smaller():
         return regression(params, batch), batch[1]
 
     with pytest.raises(
-        TypeError, match=r"aux of one shape .*got .*\(16,\).*then .*\(5,\)"
+        TypeError, match=r"aux of one shape and .*got .*\(16,\).*then .*\(5,\)"
     ):
         lr_range_test(with_aux, PARAMS, batches, has_aux=True)
 
@@ -241,7 +241,8 @@ WAYS = r"write list.zip.x, y.. if they are batches, x.None. if x is one, and cut
         (np.zeros((500, 64), int), "no more stacked batches than the 100"),
         ([X, Y], r"alike but for their size, got .*\(640, 8\).*\(640,\).*into a tuple"),
         (list(BATCHES[0]), "into a tuple, and the tuples into a list"),
-        ([{"x": X}, {"y": X}], "alike but for their size"),
+        ([{"x": X}, {"y": X}], r"but for their size, got .*'x'.* and then .*'y'"),
+        ([(X, Y), [X, Y]], r"for their size, got .*\(\*, \*\).* and then .*\[\*, \*\]"),
         ([X, X[:, :1]], "alike but for their size"),
         ([(jnp.asarray(X), jnp.ones(()))], r"over examples, got .* at batch\[1\]"),
         ([(X, np.ones(()))], r"over examples, got ndarray at batch\[1\]"),
@@ -266,6 +267,7 @@ def test_what_may_be_one_batch_or_a_data_set_is_refused(batches, match):
         np.arange(64).reshape(4, 16),  # rows of indices
         (np.zeros((200, 16, 8)), np.zeros((200, 16))),  # more than the steps take
         list(X),  # each a batch, said to be one
+        dict(enumerate(X)).values(),
         jnp.zeros((1, 3)),
     ],
 )
@@ -281,7 +283,11 @@ def test_what_is_said_clearly_is_taken(batches):
         ("abc", "got batches of type str"),
         ({"x": iter(X)}, "got batches of type dict, .* as a list of batches"),
         ([{"x": X, "name": "a"}], r"axis over examples, got str at batch\['name'\]"),
-        ([{"x": np.array(["a", "b"])}], r"numpy.ndarray.* at path batch\['x'\]"),
+        (
+            [{"x": np.array(["a"])}],
+            r"of numbers, got <U1 at batch\['x'\], leave",
+        ),
+        ([np.array([None, 1])], "of numbers, got object at batch, leave it out"),
         ([object()], r"got object at batch, convert it or leave it out"),
     ],
 )

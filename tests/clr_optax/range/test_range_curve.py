@@ -1,6 +1,6 @@
 """What comes back: a curve that reads itself, alone or with others."""
 
-from dataclasses import replace
+from dataclasses import FrozenInstanceError, replace
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +11,7 @@ from range_problems import problem, regression
 from clr_core import suggest_bounds, suggest_lr
 from clr_optax import RangeTest, lr_range_test
 from clr_optax._range import readings
+from clr_optax._range.raised import Raised
 
 RULES = ["valley", "slide", "steep", "minimum", "smith", "limit"]
 
@@ -121,6 +122,28 @@ def test_errors_are_those_of_the_functions():
         RangeTest([1, 2, 3], [[1, 2], [3, 4]]).bounds()
     with pytest.raises(ValueError, match="a rate for each loss, got lrs of shape"):
         RangeTest(np.ones((3, 20)), np.ones((2, 3, 20))).bounds()
+
+
+def test_where_the_losses_end_is_told():
+    """They do at what is not finite, at the stop, and where the loss raised."""
+    lrs = np.geomspace(1e-6, 10, 100)
+    for losses in (np.ones(100), np.linspace(1, 2, 100), 1 + 1e-5 * (lrs < 1e-4)):
+        with pytest.raises(ValueError, match=r"[a-z]\.$"):
+            RangeTest(lrs, losses).bounds()
+        ended = np.where(np.arange(100) < 40, losses, np.nan)
+        match = rf"There is no loss after the rate {lrs[39]:.3g}: .* look at the batch"
+        with pytest.raises(ValueError, match=match):
+            RangeTest(lrs, ended).bounds()
+    raised = Raised(float(lrs[40]), "ValueError: bad file")
+    with pytest.raises(ValueError, match=r"loss_fn raised at .*: bad file\.$"):
+        RangeTest(lrs, ended, raised=raised).bounds()
+    with pytest.raises(ValueError, match=r"got 0 before .*, look at params and the "):
+        RangeTest(lrs, np.full(100, np.nan)).bounds()
+
+
+def test_it_cannot_be_changed():
+    with pytest.raises(FrozenInstanceError):
+        RangeTest([1.0], [2.0]).losses = [3.0]
 
 
 @pytest.mark.parametrize("name", ["bounds", "suggest", "reservations", "plot"])

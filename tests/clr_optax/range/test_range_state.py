@@ -128,7 +128,7 @@ def test_the_state_goes_through_every_batch(accumulate):
             "half": state["half"] / 2,
             "flag": ~state["flag"],
         }
-        return regression(params, batch), (new, jax.tree.map(raw, state))
+        return regression(params, batch), (new, state)
 
     test = lr_range_test(
         loss_fn,
@@ -151,7 +151,7 @@ def test_the_state_goes_through_every_batch(accumulate):
             keys.append(raw(key))
             key = jax.random.fold_in(key, 1)
         expected = np.array(keys).reshape(*shape, 2)
-        np.testing.assert_array_equal(test.aux[name], expected)
+        np.testing.assert_array_equal(raw(test.aux[name]), expected)
 
 
 @pytest.mark.parametrize("key", [jax.random.key(1), jax.random.PRNGKey(1)])
@@ -180,6 +180,7 @@ def test_the_key_comes_last(key):
             r"got state\['m'\]\[0\], .*\[1\], state\['m'\]\[2\] beside it\.",
         ),
         (lambda loss, state: (loss, tuple(state)), r"got .* and it without state"),
+        (lambda loss, state: (loss, [state] * 4), r"\[2\]\['n'\] and 1 more beside"),
         (
             lambda loss, state: (loss, state | {"m": [0] * 9}),
             r"state\['m'\]\[2\] and 6 more beside it\.",

@@ -289,6 +289,17 @@ WRONG = [
         {"held_out": list(HELD_OUT)},
         r"held_out as .*\(\*, \*\).*, or a list",
     ),
+    (TypeError, {"held_out": iter(BATCHES)}, r"held_out as .* list\(itertools.islice"),
+    (
+        ValueError,
+        {"held_out": STACKED},
+        r"held_out with as many axes .* \[2, 1\], ",
+    ),
+    (
+        ValueError,
+        {"batches": STACKED, "held_out": STACKED},
+        r"held_out with .* as a batch of training, \[2, 1\], got shapes \[\(3, 16, 8",
+    ),
     (ValueError, {"batches": []}, "batches, got none"),
     (ValueError, {"accumulate": 3 * 10**7}, "accumulate from 1 to 21474836, got"),
     (ValueError, {"test": RangeTest(LRS[1:], LRS)}, "one loss or more and a rate for"),
@@ -303,7 +314,12 @@ WRONG = [
     (
         ValueError,
         {"loss_fn": lambda p, b: regression(p, b) * jnp.nan},
-        r"a cycle that ends with a finite loss, got none .* from 0\.000\d+ to 0\.0",
+        r"a cycle .* a finite loss, got none .* from 0\.000\d+ to 0\.0.*, nor .* start",
+    ),
+    (
+        ValueError,
+        {"batches": [*BATCHES * 5, jax.tree.map(lambda a: a * jnp.nan, HELD_OUT)]},
+        "a cycle .* finite loss, .* smaller rates, or look for a batch whose loss is n",
     ),
 ]
 
@@ -316,6 +332,27 @@ def test_what_is_wrong_is_named(error, wrong, message):
     given |= {"num_steps": 30, "test": reading(0.02)}
     with pytest.raises(error, match=f"^lr_sweep needs {message}"):
         lr_sweep(**given | wrong)
+
+
+def test_the_loss_held_out_is_compiled_once(caplog):
+    given = {"held_out": HELD_OUT, "test": reading(0.02), "at_once": 1}
+    sweep(BATCHES, **given)
+    with jax.log_compiles():
+        sweep(BATCHES, **given)
+    assert [r for r in caplog.records if "Compiling" in r.getMessage()] == []
+
+
+def test_of_a_coarse_grid_no_more_than_eight_are_trained_at_once(monkeypatch):
+    several = []
+
+    def counted(name, step, begins, *arguments):
+        several.append(len(begins))
+        return loop.iterate(name, step, begins, *arguments)
+
+    monkeypatch.setattr("clr_optax._range.sweep.iterate", counted)
+    wide = np.geomspace(1e-9, 10, 100)
+    sweep(BATCHES, test=RangeTest(wide, np.ones(100)))
+    assert several[:2] == [8, 4]
 
 
 def test_inside_jit_it_is_refused():
