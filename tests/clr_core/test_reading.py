@@ -308,6 +308,17 @@ def test_a_curve_starts_at_the_lower_quartile_of_its_first_losses(size, lowest, 
     np.testing.assert_allclose(start, quartile, rtol=1e-5)
 
 
+def test_a_rise_counts_for_twice_the_fall_at_most():
+    """In the means, so that a rise that is no more than that moves nothing else."""
+    falls = np.linspace(2, 1, 60)
+    heights = [
+        reading("curve", LRS, np.append(falls, np.full(40, 1 + rise))).curve.height
+        for rise in (1.5, 2.1, 1e3)
+    ]
+    np.testing.assert_array_equal(heights[1], heights[2])
+    assert (heights[0] < heights[1])[65:].all()
+
+
 def test_the_fall_is_counted_from_the_first_tenth_where_that_is_above_the_start():
     losses = np.linspace(2, 1, 100)
     facts = reading("facts", LRS, losses).facts

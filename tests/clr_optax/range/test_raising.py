@@ -7,6 +7,7 @@ import pytest
 
 from clr_optax import RangeTest, lr_range_test, lr_sweep
 from clr_optax._range import loop
+from clr_optax._range.raised import _text
 
 CURVATURES = jnp.array([1.0, 0.1, 0.01])
 STACKED = jnp.linspace(0, 0.01, 27).reshape(3, 3, 3)
@@ -197,6 +198,13 @@ def several_seeds(batches):
         return loss + 0 * seen
 
     return lr_range_test(loss_fn, start, batches, key=keys, stop_factor=None, **LIMITS)
+
+
+@pytest.mark.parametrize(("letters", "cut"), [(88, False), (89, True)])
+def test_a_hundred_characters_are_shown_of_an_error(letters, cut):
+    shown = _text(ValueError("x" * letters))
+    assert len(shown) == 100
+    assert shown.endswith("...") is cut
 
 
 def test_errors_of_the_loader_come_through():
