@@ -21,7 +21,7 @@ from lab.battery import protocol, report
 from lab.battery.parts import measure
 from lab.battery.pictures import draw_all
 from lab.battery.protocol import SHORT, Settings, cells
-from lab.checkpoints import found
+from lab.checkpoints import earlier_results
 from lab.data import load
 from lab.program import Experiment, environment
 from lab.saved import ResultsFile, as_json, portable, write_json, write_text
@@ -38,7 +38,9 @@ def train(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     """Cell by cell; what is finished is kept whatever happens."""
     settings = SHORT if args.short else Settings()
     depends_on = {"settings": as_json(settings)}
-    earlier = found(FILE, args.out, depends_on, resume=args.resume)
+    earlier = earlier_results(FILE, args.out, depends_on, resume=args.resume)
+    if earlier and FILE.finished(earlier):
+        return earlier
     done = earlier.get("cells", [])
     source = load(args.data_dir).source  # before the cells, which would say it often
     results: dict[str, Any] = {
@@ -65,8 +67,8 @@ def train(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     return results
 
 
-def show(results: dict[str, Any], out: Path, console: Console) -> int:
-    """Draws and prints."""
+def show(results: dict[str, Any], out: Path, console: Console) -> list[str]:
+    """Draws and prints; a cycle that diverges is one of the figures."""
     scored = report.scored(results)
     draw_all(scored, out)
     write_text(out / "README.md", report.page(results, scored))
@@ -74,7 +76,7 @@ def show(results: dict[str, Any], out: Path, console: Console) -> int:
     for line in report.hopes(scored):
         console.print(line)
     console.print(f"README.md, battery.json and a picture are in {out}")
-    return 0
+    return []
 
 
 taste = "three cells, few peaks and short cycles"

@@ -18,7 +18,7 @@ from typing import Any
 from rich.console import Console
 
 from lab import devices
-from lab.checkpoints import Trainings, found
+from lab.checkpoints import Trainings, earlier_results
 from lab.comparison import protocol, report
 from lab.comparison.parts import experiment, run_epochs
 from lab.comparison.pictures import draw_all
@@ -40,10 +40,9 @@ def train(args: argparse.Namespace, console: Console) -> dict[str, Any]:
     devices.use_cpu_cores(runs=settings.seeds)
     data = load(args.data_dir)
     settings = replace(settings, train_images=len(split(data).train.images))
-    fields = as_json(settings)
     derived = {"steps_per_epoch": settings.steps_per_epoch}
-    shown = fields | derived | {"reads": list(settings.reads)}
-    earlier = found(FILE, args.out, {"settings": shown}, resume=args.resume)
+    shown = as_json(settings) | derived | {"reads": list(settings.reads)}
+    earlier = earlier_results(FILE, args.out, {"settings": shown}, resume=args.resume)
     checkpoints, path = args.out / "checkpoints", args.out / FILE.name
     if FILE.finished(earlier):
         console.print(f"The run in {args.out} is finished: there is nothing to resume")
@@ -51,7 +50,7 @@ def train(args: argparse.Namespace, console: Console) -> dict[str, Any]:
         return earlier
     planned = run_epochs(settings)
     console.print(f"Data: {data.source}\n{planned:,} epochs of single runs in all")
-    trainings = Trainings(checkpoints, fields, console, planned)
+    trainings = Trainings(checkpoints, shown, console, planned)
     results: dict[str, Any] = {
         "protocol": protocol.__doc__,
         "settings": shown,
@@ -59,19 +58,15 @@ def train(args: argparse.Namespace, console: Console) -> dict[str, Any]:
         "data": portable(data.source),
         "seconds": {},
     }
-    try:
-        for part in experiment(trainings, settings, data, earlier):
-            results |= part | {"seconds": dict(trainings.seconds)}
-            write_json(path, results)
-    finally:
-        if "range_test" in results:  # until then the file is an earlier run's
-            write_json(path, results | {"seconds": dict(trainings.seconds)})
-    shutil.rmtree(checkpoints)
+    for part in experiment(trainings, settings, data, earlier):
+        results |= part | {"seconds": dict(trainings.seconds)}
+        write_json(path, results)
+    shutil.rmtree(checkpoints, ignore_errors=True)
     return results
 
 
-def show(results: dict[str, Any], out: Path, console: Console) -> int:
-    """Draws and prints; 3 if an arm of the final runs diverged."""
+def show(results: dict[str, Any], out: Path, console: Console) -> list[str]:
+    """Draws and prints; returns a line for each run that diverged."""
     draw_all(results, out)
     write_text(out / "README.md", report.page(results))
     for text in (
@@ -81,10 +76,7 @@ def show(results: dict[str, Any], out: Path, console: Console) -> int:
     ):
         console.print(f"{text}\n")
     console.print(f"README.md, comparison.json and four pictures are in {out}")
-    diverged = report.diverged(results)
-    for line in diverged:
-        console.print(line)
-    return 3 if diverged else 0
+    return report.diverged(results)
 
 
 main = Experiment(
@@ -93,7 +85,6 @@ main = Experiment(
     train,
     show,
     taste="fewer epochs and seeds, a small landscape",
-    other_codes="3 an arm diverged, ",
 ).main
 
 

@@ -21,7 +21,7 @@ import jax
 from rich.console import Console
 
 from lab import devices, network
-from lab.checkpoints import Checkpoints, found
+from lab.checkpoints import Checkpoints, earlier_results
 from lab.data import load
 from lab.history import History
 from lab.program import Options, environment, exit_code, open_folder, positive
@@ -75,7 +75,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
         epochs=settings.epochs,
         batch_size=settings.batch_size,
     )
-    before = found(FILE, args.out, {}, resume=args.resume)
+    before = earlier_results(FILE, args.out, {}, resume=args.resume)
     checkpoints = Checkpoints(args.out / "checkpoints", settings.trajectory)
     runs = training.start()
     if earlier := checkpoints.latest(runs, settings.epochs):

@@ -1,7 +1,7 @@
 """How a run goes on after a stop: checkpoints by Orbax, and the results file.
 
 A training goes on from its last checkpoint. A program is finished when its results are:
-`found` tells a finished run from one that is to be gone on with.
+`earlier_results` tells a finished run from one that is to be gone on with.
 """
 
 import contextlib
@@ -139,7 +139,7 @@ class Checkpoints:
 
 
 class Trainings:
-    """The trainings of a program, one after the other; each goes on after a stop.
+    """The trainings of a program, one after the other; each goes on where it stopped.
 
     `settings` are what all of them depend on, and `planned` how many stretches of
     single runs there are in all. `seconds` is what each training has taken so far.
@@ -162,9 +162,9 @@ class Trainings:
         save_every: int = 1,
         keep_every: int | None = None,
     ) -> Runs:
-        """The runs when all is done; prints what is `told` of each stretch.
+        """The runs when all is done; prints a line for each stretch, as `told` has it.
 
-        They begin where `start` is, which another training has reached.
+        They begin at `start`, where another training has come to, or anew.
         """
         checkpoints = self.checkpoints(name, training, keep_every)
         start = training.start() if start is None else start._replace(seconds=0.0)
@@ -198,18 +198,19 @@ class Trainings:
         return Checkpoints(folder, settings, keep_every=keep_every)
 
 
-def found(
-    file: ResultsFile, out: Path, alike: dict[str, Any], *, resume: bool
+def earlier_results(
+    file: ResultsFile, out: Path, must_equal: dict[str, Any], *, resume: bool
 ) -> dict[str, Any]:
-    """The results, as far as they go, of a run that is to be gone on with, or none.
+    """What an earlier run in the folder has written, if this one goes on with it.
 
-    It has to be of the same settings, `alike`. A run that is to begin anew begins
-    without the checkpoints of a finished one; one that is not finished is refused.
+    Its entries `must_equal` these. A run that begins anew is given nothing, and removes
+    the checkpoints of a finished one; one that is not finished is refused, and so are
+    checkpoints without results, which are another program's.
     """
     path = out / file.name
     results = file.read(out) if path.exists() else {}
     if resume:
-        for name, here in alike.items():
+        for name, here in must_equal.items():
             if results and results[name] != here:
                 raise LabError(
                     f"{path} is of other {name}: {results[name]}, here {here}. "
@@ -221,8 +222,14 @@ def found(
             f"{out} holds a run that is not finished: continue it with --resume, or "
             "choose another --out."
         )
+    checkpoints = out / "checkpoints"
+    if not results and any(path.is_file() for path in checkpoints.rglob("*")):
+        raise LabError(
+            f"{checkpoints} is of another run, without {file.name}: choose another "
+            "--out, or remove it."
+        )
     if jax.process_index() == 0:
-        shutil.rmtree(out / "checkpoints", ignore_errors=True)
+        shutil.rmtree(checkpoints, ignore_errors=True)
     sync_global_devices("checkpoints are removed")
     return {}
 

@@ -71,24 +71,24 @@ def make_mesh(runs: int, shared: bool) -> Mesh:
     )
 
 
-def each_run(platform: str, one_run: Callable[..., Any], args: Any) -> Any:
+def each_run(one_run: Callable[..., Any], args: Any) -> Any:
     """What a function says of each run on a device.
 
     One run keeps a CPU's core busy, and a batch of runs takes 1.7 times as long as one
     after the other. A GPU or TPU is hardly used by one.
     """
-    if platform == "cpu":
+    if jax.default_backend() == "cpu":
         return jax.lax.map(lambda own: one_run(*own), args)
     return jax.vmap(one_run)(*args)
 
 
-def images_at_once(platform: str, batch_size: int) -> int:
+def images_at_once(batch_size: int) -> int:
     """How many images go through a network at a time.
 
     What 32 images need fits a CPU's cache: a batch of 64 takes 0.6 times as long in two
     halves. A GPU or TPU is hardly used by as few.
     """
-    return 32 if platform == "cpu" else max(batch_size, 1000)
+    return 32 if jax.default_backend() == "cpu" else max(batch_size, 1000)
 
 
 def awaited(array: jax.Array) -> NDArray[np.float32]:

@@ -110,7 +110,7 @@ def _epoch(count: int, batch_size: int, seed: int, number: int) -> Any:
     order_key, dropout_key = jax.random.split(key)
     order = jax.random.permutation(order_key, count)
     size = min(batch_size, count)
-    at_once = images_at_once(jax.default_backend(), batch_size)
+    at_once = images_at_once(batch_size)
     even = math.ceil(size / math.ceil(size / at_once))
     parts = jax.vmap(partial(_rows, size=even))(_rows(order, size))
     keys = jnp.tile(jax.random.key_data(dropout_key), (len(parts), 1))
@@ -147,7 +147,7 @@ def _figures(params: Any, rest: Any, train_sums: Any, data: Any) -> jax.Array:
         return carry, _score_sums(params, test, part)
 
     count = len(test.images)
-    at_once = images_at_once(jax.default_backend(), 1)
+    at_once = images_at_once(1)
     in_order = _rows(jnp.arange(count), min(at_once, count))
     _, test_sums = jax.lax.scan(evaluate, None, in_order)
     train_means = train_sums.sum(axis=0) / len(train.images)

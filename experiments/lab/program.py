@@ -111,19 +111,18 @@ class Options(argparse.ArgumentParser):
 
 @dataclass(frozen=True)
 class Experiment:
-    """A program that follows a protocol: as a whole, in short, or on after a stop.
+    """A program that follows a protocol, as a whole or in short, or goes on with it.
 
     `train(args, console)` returns the results when all is done; `show(results, out,
-    console)` draws and prints them, and returns the exit code. `taste` says what the
-    short form is, `other_codes` which codes there are beside the usual ones.
+    console)` draws and prints them, and returns a line for each run that diverged.
+    `taste` says what the short form is.
     """
 
     file: ResultsFile
     description: str
     train: Callable[[argparse.Namespace, Console], dict[str, Any]]
-    show: Callable[[dict[str, Any], Path, Console], int]
+    show: Callable[[dict[str, Any], Path, Console], list[str]]
     taste: str
-    other_codes: str = ""
     takes_data: bool = True
 
     def main(self, argv: Sequence[str] | None = None) -> int:
@@ -148,7 +147,10 @@ class Experiment:
             raise LabError(
                 f"the run in {args.out} is not finished: go on with --resume"
             )
-        return self.show(results, args.out, console)
+        diverged = self.show(results, args.out, console)
+        for line in diverged:
+            console.print(line)
+        return 3 if diverged else 0
 
     def parse(self, argv: Sequence[str] | None) -> argparse.Namespace:
         """The command line."""
@@ -159,7 +161,7 @@ class Experiment:
   {self.name}.py --resume    go on after what is finished
   {self.name}.py --redraw    page and pictures again, from {self.file.name}
   {self.name}.py --short     a taste: {self.taste}
-exit codes: 0 done, 1 error, 2 wrong arguments, {self.other_codes}130 Ctrl-C""",
+exit codes: 0 done, 1 error, 2 wrong arguments, 3 a run diverged, 130 Ctrl-C""",
         )
         out = Path("runs") / self.name
         if self.takes_data:

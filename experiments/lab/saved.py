@@ -22,8 +22,10 @@ DASHES = {"cyclical": "-", "peer": "--", "baseline": "--", "fixed": ":"}
 
 def portable(text: str) -> str:
     """The text with the home folder as ~, so that results name no one's."""
-    home = re.escape(str(Path.home()))
-    return re.sub(rf"(?<![\w./-]){home}(?![\w.-])", "~", text)
+    home = Path.home()
+    if home == Path(home.anchor):  # as in some containers
+        return text
+    return re.sub(rf"(?<![\w./-]){re.escape(str(home))}(?![\w.-])", "~", text)
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:

@@ -12,11 +12,16 @@ from scipy import stats
 
 
 class Interval(NamedTuple):
-    """A mean with the ends of its 95 % interval, by Student's t."""
+    """A mean, and half of its 95 % interval by Student's t."""
 
     mean: float
-    low: float
-    high: float
+    reach: float
+
+    def text(self, digits: int) -> str:
+        """Both, or nothing if a run diverged."""
+        if not np.isfinite(self.mean):
+            return ""
+        return f"{self.mean:+.{digits}f} ± {self.reach:.{digits}f}"
 
 
 class Table(NamedTuple):
@@ -101,20 +106,7 @@ def paired_difference(values: ArrayLike, others: ArrayLike) -> Interval:
     """The mean of values less others, seed by seed; NaN if a run diverged."""
     gains = np.subtract(values, others, dtype=float)
     reach = stats.t.ppf(0.975, gains.size - 1) * gains.std(ddof=1) / gains.size**0.5
-    mean = gains.mean()
-    return Interval(float(mean), float(mean - reach), float(mean + reach))
-
-
-def difference(values: ArrayLike, others: ArrayLike, digits: int) -> str:
-    """The mean of the paired differences and half of its 95 % interval, if known."""
-    return mean_and_reach(paired_difference(values, others), digits)
-
-
-def mean_and_reach(gain: Interval, digits: int) -> str:
-    """A mean and half of its interval, if known."""
-    if not np.isfinite(gain.mean):
-        return ""
-    return f"{gain.mean:+.{digits}f} ± {gain.high - gain.mean:.{digits}f}"
+    return Interval(float(gains.mean()), float(reach))
 
 
 def named(rows: Sequence[dict[str, Any]], arm: str) -> dict[str, Any]:

@@ -127,7 +127,7 @@ class Training:
 
     `batches(seed, number)` are those of a seed in a stretch, a step each; all stretches
     have equally many. The optimizers' states must be alike in structure: give a fixed
-    rate as a schedule. `weights` of a run's state are what figures and scores are of.
+    rate as a schedule. Figures and scores are of the `weights` of a run's state.
     """
 
     task: Task
@@ -179,22 +179,15 @@ class Training:
             return
         started = time.perf_counter()
         data = jax.device_put(self.data, NamedSharding(self.mesh, WHOLE))
-        leaves, tree = jax.tree.flatten(self._arguments(runs.state, runs.done, data))
-        shapes = tuple(
-            jax.ShapeDtypeStruct(
-                x.shape, x.dtype, sharding=getattr(x, "sharding", None)
-            )
-            for x in leaves
-        )
-        program = _advancing(
-            self.task, self.weights, self.optimizers, self.mesh, tree, shapes
-        )
+        program = _advancing(self.task, self.weights, self.optimizers, self.mesh)
+        arguments = self._arguments(runs.state, runs.done, data)
+        compiled = program.lower(*arguments).compile()  # JAX keeps it for equal shapes
         compile_seconds = time.perf_counter() - started
         runs = runs._replace(seconds=runs.seconds + compile_seconds)
 
         for number in range(runs.done, self.until):
             started = time.perf_counter()
-            state, new = program(*self._arguments(runs.state, number, data))
+            state, new = compiled(*self._arguments(runs.state, number, data))
             figures = awaited(new)[: self.count, None]
             if number:
                 figures = np.append(runs.figures, figures, axis=1)
@@ -215,14 +208,12 @@ class Training:
         by_seed = [self.batches(k, number) for k in range(self.seeds)]
         batches = jax.tree.map(lambda *leaves: np.stack(leaves), *by_seed)
         steps = jax.tree.leaves(batches)[0].shape[1]
-        now = slice(number * steps, (number + 1) * steps)
-        arms = list(self.arms.values())
-        numbers = {
-            name: np.stack(
-                [_values(a.numbers[name], self.until * steps)[now] for a in arms]
-            )[arm]
-            for name in arms[0].numbers
-        }
+        now = jnp.arange(number * steps, (number + 1) * steps)
+        by_arm = [
+            {name: _values(schedule, now) for name, schedule in each.numbers.items()}
+            for each in self.arms.values()
+        ]
+        numbers = jax.tree.map(lambda *rows: np.stack(rows)[arm], *by_arm)
         batches = jax.device_put(batches, NamedSharding(self.mesh, WHOLE))
         return (state, optimizer, seed, numbers), (batches, data)
 
@@ -233,7 +224,7 @@ def over_runs(
     own: tuple[Any, ...],
     shared: tuple[Any, ...],
 ) -> Any:
-    """What a function says of each run, of what is its own and what all runs share.
+    """A function's values for all runs, given what each has of its own and shares.
 
     The mesh's other axis is left to XLA: it divides batches and adds gradients.
     """
@@ -247,8 +238,7 @@ def over_runs(
         check_vma=False,
     )
     def spread(own: tuple[Any, ...], shared: tuple[Any, ...]) -> Any:
-        platform = mesh.devices.flat[0].platform
-        return each_run(platform, lambda *run: of_one(*run, *shared), own)
+        return each_run(lambda *run: of_one(*run, *shared), own)
 
     return spread(own, shared)
 
@@ -304,18 +294,12 @@ def _beginning(task: Task, optimizers: Optimizers, mesh: Mesh, seeds: int) -> An
 
 @cache
 def _advancing(
-    task: Task,
-    weights: Callable[[State], Any],
-    optimizers: Optimizers,
-    mesh: Mesh,
-    tree: Any,
-    shapes: tuple[Any, ...],
+    task: Task, weights: Callable[[State], Any], optimizers: Optimizers, mesh: Mesh
 ) -> Any:
     """A program: all runs advanced. The state stays spread, figures are everywhere."""
     of_one = partial(advance, task, weights, optimizers)
     shardings = NamedSharding(mesh, EACH), NamedSharding(mesh, WHOLE)
-    program = jax.jit(partial(over_runs, of_one, mesh), out_shardings=shardings)
-    return program.lower(*tree.unflatten(shapes)).compile()
+    return jax.jit(partial(over_runs, of_one, mesh), out_shardings=shardings)
 
 
 @cache
@@ -332,10 +316,10 @@ def _scoring(
     return jax.jit(partial(over_runs, of_state, mesh))
 
 
-def _values(schedule: optax.Schedule, steps: int) -> NDArray[np.float32]:
-    """A schedule's value at each step, of one that may take but one step at a time."""
+def _values(schedule: optax.Schedule, steps: jax.Array) -> NDArray[np.float32]:
+    """A schedule's values; some schedules take one step at a time only."""
 
     def at(step: jax.Array) -> jax.Array:
         return jnp.asarray(schedule(step), jnp.float32)
 
-    return np.asarray(jax.vmap(at)(jnp.arange(steps)))
+    return np.asarray(jax.vmap(at)(steps))

@@ -59,7 +59,9 @@ def run(out, *arguments):
     return code, json.loads((out / "battery.json").read_text())
 
 
-def test_a_stopped_run_measures_only_what_is_left(measuring, tmp_path, capsys):
+def test_a_stopped_run_measures_only_what_is_left(
+    measuring, tmp_path, capsys, monkeypatch
+):
     measured, limit = measuring
     limit["stop_at"] = 2
     code, results = run(tmp_path)
@@ -73,6 +75,10 @@ def test_a_stopped_run_measures_only_what_is_left(measuring, tmp_path, capsys):
     assert code == 0
     assert measured == cells(SHORT)
     assert [cell["task"] for cell in results["cells"]] == [c.task for c in measured]
+    monkeypatch.setattr(battery, "environment", lambda: {"python": "another"})
+    before = (tmp_path / "README.md").read_text()
+    assert run(tmp_path, "--resume") == (0, results)  # it is finished: nothing is done
+    assert (tmp_path / "README.md").read_text() == before
     made = {path.name for path in tmp_path.iterdir()}
     assert made == {"battery.json", "README.md", "rules.png"}
 

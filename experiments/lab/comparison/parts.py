@@ -1,5 +1,6 @@
 """The parts of the protocol, each a function from what came before to its results."""
 
+import math
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -403,7 +404,7 @@ def snapshots_of(work: Work, arms: Arms) -> dict[str, Row]:
 
 def snapshots(training: Training, ends: list[Runs], images: Images) -> dict[str, Row]:
     """Part D, by arm: every seed's accuracy of the outputs' mean, and of the last's."""
-    outputs = [softmax_outputs(runs, images.images) for runs in ends]
+    outputs = [softmax_outputs(training, runs, images.images) for runs in ends]
     shape = len(training.arms), training.seeds
     together, alone = (
         accuracies(found, images.labels).reshape(shape).tolist()
@@ -415,22 +416,17 @@ def snapshots(training: Training, ends: list[Runs], images: Images) -> dict[str,
     }
 
 
-def softmax_outputs(runs: Runs, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+def softmax_outputs(
+    training: Training, runs: Runs, images: NDArray[np.uint8]
+) -> NDArray[np.float32]:
     """Probabilities, of shape (runs, images, 10)."""
-    parts = np.array_split(images, max(1, len(images) // 250))
+    parts = images.reshape(-1, math.gcd(len(images), 250), 28, 28)
+    return training.score(probabilities, runs, parts).reshape(-1, len(images), 10)
 
-    @jax.jit
-    def probabilities(weights: Any, part: jax.Array) -> jax.Array:
-        return jax.nn.softmax(network.logits(weights, part))
 
-    params = jax.tree.map(np.asarray, runs.state.params)
-    weights = [
-        jax.tree.map(lambda leaf, k=k: leaf[k], params)
-        for k in range(len(runs.figures))
-    ]
-    return np.stack(
-        [np.concatenate([probabilities(w, part) for part in parts]) for w in weights]
-    )
+def probabilities(weights: Any, _: Any, parts: jax.Array) -> jax.Array:
+    """What a network says of images, part by part."""
+    return jax.nn.softmax(jax.lax.map(partial(network.logits, weights), parts))
 
 
 def accuracies(

@@ -111,12 +111,12 @@ def draw_landscape(results: Results) -> Figure:
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.subplots()
     best = means.max()
+    left, bottom = edges(peaks), edges(ratios)
     image = axes.pcolormesh(
-        edges(peaks), edges(ratios), means.T, cmap="viridis", vmin=best - 10, vmax=best
+        left, bottom, means.T, cmap="viridis", vmin=best - 10, vmax=best
     )
     label = "Validation accuracy in percent"
     figure.colorbar(image, ax=axes, label=label, extend="min")
-    left, bottom = edges(peaks), edges(ratios)
     for (i, j), value in np.ndenumerate(means):
         text = axes.annotate(f"{value:.1f}", (left[i], bottom[j]), (4, 4))
         text.set(size=8, color="k" if value > best - 3 else "w")

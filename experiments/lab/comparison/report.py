@@ -24,12 +24,7 @@ from lab.comparison.schedules import (
     wsd_epochs,
 )
 from lab.history import History
-from lab.tables import (
-    Table,
-    difference,
-    mean_and_sd,
-    named,
-)
+from lab.tables import Table, mean_and_sd, named, paired_difference
 
 Results = dict[str, Any]
 Floats = NDArray[np.float64]
@@ -74,14 +69,14 @@ def schedules(results: Results) -> Table:
         name, tuned = row["arm"], accuracy(row)[:, -1]
         ends = [accuracy(r)[:, -1] for r in results["A"] if r["arm"] == name]
         scores = results["peaks"][name]
-        gain = "" if row["role"] == "baseline" else difference(tuned, baseline, 2)
+        gain = paired_difference(tuned, baseline).text(2)
         lines.append(
             [
                 name,
                 *(mean_and_sd(end, 1) for end in ends),
-                difference(ends[-1], baseline, 2),
+                paired_difference(ends[-1], baseline).text(2),
                 mean_and_sd(tuned, 1),
-                gain,
+                "" if row["role"] == "baseline" else gain,
                 max(scores, key=scores.__getitem__),
                 f"{row['tuning_steps']:,}",
             ]
@@ -150,10 +145,12 @@ def differences(results: Results) -> Table:
         line = [arm]
         for end in ends:
             here, there = (at(results, name, end) for name in (arm, baseline))
-            line.append("" if arm == baseline else difference(here, there, 2))
+            gain = paired_difference(here, there).text(2)
+            line.append("" if arm == baseline else gain)
         if arm in results["D"]:
             together, alone = outputs(results, arm)
-            line += [mean_and_sd(together, 1), difference(together, alone, 2)]
+            gain = paired_difference(together, alone).text(2)
+            line += [mean_and_sd(together, 1), gain]
         lines.append(line + [""] * (len(ends) + 3 - len(line)))
     caption = (
         f"The same, {LESS}: mean and 95 % interval of the paired difference to "

@@ -22,7 +22,6 @@ from lab.training import (
 )
 
 Rate = Callable[[float, float, int], optax.Schedule]  # base_lr, max_lr, steps
-Decline = Callable[[float, int], optax.Schedule]  # max_lr, steps
 
 
 BASELINE = "cosine decay"
@@ -158,21 +157,21 @@ def warm_up(base_lr: float, max_lr: float, steps: int) -> optax.Schedule:
     return optax.linear_schedule(0.0, max_lr, -(-steps // WARM_UP))
 
 
-def linear(max_lr: float, steps: int) -> optax.Schedule:
+def linear(base_lr: float, max_lr: float, steps: int) -> optax.Schedule:
     return optax.linear_schedule(max_lr, 0.0, steps)
 
 
-def one_less_root(max_lr: float, steps: int) -> optax.Schedule:
+def one_less_root(base_lr: float, max_lr: float, steps: int) -> optax.Schedule:
     """1 - sqrt: steep at first."""
     return lambda step: max_lr * (1 - jnp.sqrt(jnp.clip(step / steps, 0, 1)))
 
 
-def wsd(decline: Decline, end: float = 1.0, cool: float = 1 / COOL_DOWN) -> Rate:
+def wsd(decline: Rate, end: float = 1.0, cool: float = 1 / COOL_DOWN) -> Rate:
     """Warm-up, hold, and a cool-down; its end and its length are shares of the run."""
 
     def rate(base_lr: float, max_lr: float, steps: int) -> optax.Schedule:
         cooling = round(cool * steps)
-        parts = [warm_up(base_lr, max_lr, steps), decline(max_lr, cooling)]
+        parts = [warm_up(base_lr, max_lr, steps), decline(base_lr, max_lr, cooling)]
         return optax.join_schedules(parts, [round(end * steps) - cooling])
 
     return rate
@@ -186,9 +185,7 @@ SCHEDULES = {
     "warm-up, cosine": Schedule(
         "peer", lambda _, top, steps: warmup_cosine(top, steps)
     ),
-    "linear decay": Schedule(
-        "peer", lambda _, top, steps: optax.linear_schedule(top, 0.0, steps)
-    ),
+    "linear decay": Schedule("peer", linear),
     ONE_CYCLE: Schedule(
         "peer", lambda _, top, steps: optax.cosine_onecycle_schedule(steps, top)
     ),

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -24,7 +25,7 @@ URL = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
 PACKAGE = "dataset-fashion-mnist"
 INSTALLED = Path("/usr/share/datasets/fashion-mnist")  # where the package puts them
 PATIENCE = 5.0  # seconds that a server may stay silent
-LONGEST = 120.0  # seconds that apt-get may take
+LONGEST = 170.0  # seconds that the download may take, and apt-get
 FAULTS = (OSError, HTTPException, subprocess.TimeoutExpired, DataError)
 
 
@@ -88,18 +89,24 @@ def load(data_dir: Path | None = None, *, cache: Path | None = None) -> FashionM
 
 
 def from_download() -> Arrays:
-    """Fetches the four files from the data set's home; gives up on a silent server."""
+    """Fetches the four files from the data set's home; gives up on a slow server."""
+    started = time.monotonic()
     print(f"Downloading Fashion-MNIST (31 MB) from {URL}", file=sys.stderr)
     console = Console(stderr=True)
     bar = Progress(console=console, transient=True, disable=not console.is_terminal)
     with tempfile.TemporaryDirectory() as scratch, bar:
         for name in files.FILES:
+            task = bar.add_task(name, total=None)
             with (
                 _answer(f"{URL}{name}.gz") as answer,
                 Path(scratch, name).open("wb") as f,
             ):
-                body = bar.wrap_file(answer, answer.length or 0, description=name)
-                shutil.copyfileobj(body, f)
+                bar.update(task, total=answer.length)
+                while part := answer.read1(2**16):  # what is there: it may trickle
+                    f.write(part)
+                    bar.advance(task, len(part))
+                    if time.monotonic() - started > LONGEST:
+                        raise OSError(f"not done in {LONGEST:.0f} seconds")
         return files.from_folder(Path(scratch))
 
 

@@ -38,8 +38,7 @@ def draw_loss(results: dict[str, Any]) -> Figure:
     for axes, length in zip(row, lengths, strict=True):
         for number, (arm, rows) in enumerate(by_arm(results, length).items()):
             losses = np.array([run["losses"] for run in rows], float).mean(axis=0)
-            edges = np.minimum(np.arange(len(losses) + 1) * every, length)
-            middles = (edges[1:] + edges[:-1]) / 2
+            middles = (np.arange(len(losses)) + 0.5) * every
             color, style = f"C{number}", DASHES[rows[0]["role"]]
             axes.plot(middles, losses, style, color=color, lw=1.3, label=arm)
             bits = np.array([run["bits"] for run in rows], float)

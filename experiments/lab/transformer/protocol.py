@@ -31,7 +31,7 @@ cosine with the sweep's peak is within 0.02 bits of it.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
 import optax
 
@@ -89,12 +89,10 @@ SHORT = Settings(
 )
 
 
-def _schedule_free(learning_rate: Any) -> optax.GradientTransformationExtraArgs:
-    """With the decay of weights that optax.adamw has."""
-    return optax.contrib.schedule_free_adamw(learning_rate, weight_decay=1e-4)
-
-
-ADAMW, SCHEDULE_FREE = by_step(optax.adamw), by_step(_schedule_free)
+ADAMW = by_step(optax.adamw)
+SCHEDULE_FREE = by_step(  # with the decay of weights that optax.adamw has
+    partial(optax.contrib.schedule_free_adamw, weight_decay=1e-4)
+)
 USUAL_B1 = optax.constant_schedule(0.9)
 
 

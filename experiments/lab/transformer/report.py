@@ -7,12 +7,7 @@ import numpy as np
 
 from lab import tables
 from lab.saved import sweep_from_json
-from lab.tables import (
-    Table,
-    mean_and_reach,
-    mean_and_sd,
-    paired_difference,
-)
+from lab.tables import Table, mean_and_sd, paired_difference
 from lab.transformer.protocol import BASELINE, FREE_TUNED, HOPES, WSD, cooling
 
 Rows = list[dict[str, Any]]
@@ -33,14 +28,13 @@ def by_arm(results: dict[str, Any], length: int) -> dict[str, Rows]:
         if row["length"] == length and not row["stage"].endswith("grid")
     ]
     arms = dict.fromkeys(row["arm"] for row in rows)
-    rows.sort(key=lambda row: row["seed"])
     return {arm: [row for row in rows if row["arm"] == arm] for arm in arms}
 
 
 def summary(results: dict[str, Any]) -> Rows:
     """A row for each length and arm: what the table and the README quote.
 
-    `bits` are those of each seed; `less_baseline` is the mean and the ends of the 95 %
+    `bits` are those of each seed; `less_baseline` is the mean and half of the 95 %
     interval of the paired difference to tuned warm-up and cosine.
     """
     settings = results["settings"]
@@ -93,7 +87,7 @@ def readme(results: dict[str, Any]) -> str:
     for arm in dict.fromkeys(row["arm"] for row in rows):
         line, of_arm = [arm], [row for row in rows if row["arm"] == arm]
         for row in of_arm:
-            gain = mean_and_reach(row["less_baseline"], 3)
+            gain = row["less_baseline"].text(3)
             is_baseline = row["role"] == "baseline"
             line += [mean_and_sd(row["bits"], 3), "" if is_baseline else gain]
         tuning = _span(row["tuning_steps"] for row in of_arm)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from lab import LabError
-from lab.checkpoints import Checkpoints, found
+from lab.checkpoints import Checkpoints, earlier_results
 from lab.saved import ResultsFile, write_json
 from lab.training import Runs, State
 
@@ -226,18 +226,28 @@ def test_only_a_finished_run_makes_room_for_a_new_one(folder, done):
     out = folder.parent
     write_json(out / "run.json", {"settings": 1} | ({"done": 1} if done else {}))
     if done:
-        assert found(FILE, out, {"settings": 2}, resume=False) == {}
+        assert earlier_results(FILE, out, {"settings": 2}, resume=False) == {}
     else:
         with pytest.raises(LabError, match="is not finished: continue it with --resum"):
-            found(FILE, out, {"settings": 1}, resume=False)
+            earlier_results(FILE, out, {"settings": 1}, resume=False)
     assert folder.exists() == (not done)
+
+
+def test_checkpoints_of_another_program_are_left_alone(tmp_path):
+    (tmp_path / "checkpoints" / "empty").mkdir(parents=True)  # as after an early stop
+    assert earlier_results(FILE, tmp_path, {}, resume=False) == {}
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "theirs").write_text("")
+    with pytest.raises(LabError, match=r"of another run, without run\.json: choose an"):
+        earlier_results(FILE, tmp_path, {}, resume=False)
+    assert (tmp_path / "checkpoints" / "theirs").exists()
 
 
 def test_a_run_is_gone_on_with_if_it_is_of_the_same_settings(folder):
     out = folder.parent
-    assert found(FILE, out, {"settings": 1}, resume=True) == {}
+    assert earlier_results(FILE, out, {"settings": 1}, resume=True) == {}
     write_json(out / "run.json", {"settings": 1})
-    assert found(FILE, out, {"settings": 1}, resume=True) == {"settings": 1}
+    assert earlier_results(FILE, out, {"settings": 1}, resume=True) == {"settings": 1}
     with pytest.raises(LabError, match=r"run\.json is of other settings: 1, here 2"):
-        found(FILE, out, {"settings": 2}, resume=True)
+        earlier_results(FILE, out, {"settings": 2}, resume=True)
     assert folder.exists()

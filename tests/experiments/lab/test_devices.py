@@ -73,10 +73,7 @@ def test_devices_take_runs_first_and_then_share_data(monkeypatch, runs, count, s
 @pytest.fixture
 def as_accelerators_do(monkeypatch):
     """A device takes its runs as a batch, and each run's batches whole."""
-    at_once = partial(devices.images_at_once, "cuda")
-    each_run = partial(devices.each_run, "cuda")
-    monkeypatch.setattr(training, "each_run", lambda _, *run: each_run(*run))
-    monkeypatch.setattr(network, "images_at_once", lambda _, size: at_once(size))
+    monkeypatch.setattr(jax, "default_backend", lambda: "cuda")
 
 
 def trained():

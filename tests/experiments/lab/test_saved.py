@@ -54,6 +54,11 @@ def test_results_name_nobodys_home(monkeypatch):
     assert saved.portable("/home/someone; in /home/someone") == "~; in ~"
 
 
+def test_a_home_that_is_the_root_is_in_no_text(monkeypatch):
+    monkeypatch.setenv("HOME", "/")
+    assert saved.portable("http://a.b/ in /data") == "http://a.b/ in /data"
+
+
 @pytest.mark.parametrize(
     "path",
     [

@@ -105,7 +105,8 @@ def work(images, rates, epochs):
 
 @pytest.mark.slow
 def test_outputs_are_each_network_s_probabilities(images):
-    outputs = softmax_outputs(work(images, [0.1], 0).start(), images.images)
+    training = work(images, [0.1], 0)
+    outputs = softmax_outputs(training, training.start(), images.images)
     assert outputs.shape == (2, 60, 10)
     np.testing.assert_allclose(outputs.sum(axis=-1), 1, rtol=1e-5)
     for seed in range(2):
@@ -141,7 +142,7 @@ def test_snapshots_answer_together_by_the_mean_of_their_probabilities(monkeypatc
     """Neither the first's answer nor the surer one's, but what both hold likely."""
     first = np.array([[[0.5, 0.45, 0.05]], [[0, 1, 0]]])
     last = np.array([[[0, 0.45, 0.55]], [[0, 0, 1]]])
-    monkeypatch.setattr(parts, "softmax_outputs", lambda outputs, _: outputs)
+    monkeypatch.setattr(parts, "softmax_outputs", lambda _, outputs, __: outputs)
     training = SimpleNamespace(arms=["a", "b"], seeds=1)
     images = Images(None, np.array([1]))
     assert snapshots(training, [first, first, last], images) == {
@@ -157,7 +158,7 @@ def test_snapshots_are_those_of_the_epochs_asked_for(tmp_path, images):
     outputs = []
     for epoch in training.go_on(training.start()):
         checkpoints.save(epoch.runs)
-        outputs.append(softmax_outputs(epoch.runs, images.images))
+        outputs.append(softmax_outputs(training, epoch.runs, images.images))
     like = training.start()
     ends = [checkpoints.at(epoch, like) for epoch in (2, 4)]
     found = snapshots(training, ends, images)

@@ -145,6 +145,20 @@ def test_a_download_that_fails_says_how(monkeypatch, sent, pause, fault):
         load()
 
 
+def test_a_download_that_trickles_is_given_up(monkeypatch):
+    class Slow(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.wfile.write(STARTED)
+            with contextlib.suppress(OSError):  # until the other side has left
+                while True:
+                    self.wfile.write(b"x")
+                    time.sleep(0.02)
+
+    monkeypatch.setattr(sources, "LONGEST", 0.2)
+    with serve(Slow) as url, pytest.raises(DataError, match=f"{url}: not done in 0 se"):
+        load()
+
+
 def deaf(*_, **__):
     """A name look-up without an answer, which hears no Ctrl-C."""
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
