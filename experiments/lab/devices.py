@@ -55,10 +55,11 @@ def connect(coordinator: str, processes: int | None, process: int | None) -> Non
 
 
 def make_mesh(runs: int, shared: bool) -> Mesh:
-    """All devices: along the runs, or if what is left can share the data, so many.
+    """All devices, with an axis over the runs and one over what runs share.
 
-    A mesh with shared data has as many devices along the runs as these fill but for a
-    third: sharing costs more than some runs that come twice.
+    If they can share the data, there are as many devices along the runs as leave at
+    most a third of the places to runs that come twice; the rest share each run's
+    batches, which costs more than such runs do.
     """
     devices = across = jax.device_count()
     if shared:

@@ -123,7 +123,7 @@ def grid_of_cycles(
     """A function from peaks and seeds to the losses held out before and after.
 
     It trains a cycle for each, one after the other in one compiled program. A loss that
-    is not finite, or above the one before, counts as the one before.
+    is not finite, or above that before training, counts as that.
     """
 
     def trained(peak: jax.Array, ratio: Any, cosine: Any, seed: jax.Array) -> Any:

@@ -137,7 +137,7 @@ def of_half(scored: Scored, words: str, half: str) -> list[Answer]:
 
 
 def figures(answers: list[Answer]) -> dict[str, float]:
-    """The figures of a rule: of those that were not refused, but for the refused."""
+    """The figures of a rule; all but `refused` are of the tests that it answered."""
     told = [answer for answer in answers if answer.rate is not None]
     regrets = np.array([answer.regret for answer in told])
     ratios = np.array([answer.ratio for answer in told])

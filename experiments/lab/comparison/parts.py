@@ -65,9 +65,9 @@ class Work:
     final: FashionMNIST
 
     def of(self, arms: Arms, epochs: int, *, choosing: int = 0) -> Training:
-        """The training of arms, on so many seeds for choosing or on all for the end.
+        """The training of arms that have one optimizer.
 
-        They have one optimizer.
+        It is a final run on all seeds, or one to choose by, on as many as `choosing`.
         """
         training = network.training(
             arms,
@@ -126,7 +126,7 @@ def stage(name: str, optimizer: optax.GradientTransformation) -> str:
 def experiment(
     trainings: Trainings, settings: Settings, data: FashionMNIST, found: Row
 ) -> Iterator[Row]:
-    """Yields each part's results when it is done; rates that are `found` are kept."""
+    """Yields each part's results when it is done; takes the rates of what is `found`."""
     choosing = split(data)
     work = Work(settings, trainings, choosing, choosing._replace(test=data.test))
 
@@ -154,7 +154,7 @@ def experiment(
 
 
 def run_epochs(settings: Settings) -> int:
-    """The epochs of all single runs: what the whole takes, but for its rates."""
+    """The epochs of all single runs, which is all but the range tests and sweeps."""
     points = len(settings.peaks) * len(settings.ratios) + len(SUGGESTIONS)
     tried = sum(trials(plan, settings) for plan in TRIED.values())
     spared = len(settings.grid) - 1  # the second cool-down tries one peak

@@ -283,7 +283,7 @@ def best_at(results: Results, names: list[str], epoch: int) -> tuple[float, str]
 def lead(
     results: Results, arm: str, epoch: int, least: float
 ) -> tuple[str, float, float]:
-    """A hope: the points that an arm has over the best any-time rival, and how many."""
+    """A hope: an arm's points over the best any-time rival, and the least hoped for."""
     rival, name = best_at(results, RIVALS, epoch)
     hoped = f"within {-least:g} of" if least else "above"
     points = mean(at(results, arm, epoch)) - rival

@@ -195,7 +195,7 @@ SCHEDULES = {
     "CLR cosine, 1 cycle": Schedule("cyclical", cycles(1, anneal="cosine")),
 }
 
-# what has its place in C only; of the averages one is taken, of the cool-downs too
+# what is in C only, beside the best of the averages and of the cool-downs
 ANYTIME = {
     CYCLES: Schedule("cyclical", cycles(3)),
     LONG: Schedule("cyclical", long_then_short),

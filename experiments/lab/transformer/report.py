@@ -14,7 +14,7 @@ Rows = list[dict[str, Any]]
 
 
 def tuned_peak(rows: Rows, grid: str, length: int) -> float:
-    """The peak of a grid's best run of a length; one that diverged is none."""
+    """The peak of a grid's best run of a length, of those that did not diverge."""
     of_length = [r for r in rows if (r["stage"], r["length"]) == (grid, length)]
     scores = np.array([row["bits"] for row in of_length], float)
     return float(of_length[np.nan_to_num(scores, nan=np.inf).argmin()]["arm"])

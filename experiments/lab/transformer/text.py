@@ -51,9 +51,10 @@ def loader(
 
 
 def windows(tokens: Tokens, context: int) -> tuple[Tokens, NDArray[np.bool_]]:
-    """Rows of (context + 1) that end and begin alike, and what to count of each.
+    """Rows of (context + 1), and which of their targets count.
 
-    Every character but the first is the target of one place that counts.
+    Each row begins with the last character of the one before, so that every character
+    but the first is a target once.
     """
     starts = np.arange(0, len(tokens) - 1, context)[:, None]
     places = starts + np.arange(context + 1)
