@@ -126,7 +126,7 @@ def stage(name: str, optimizer: optax.GradientTransformation) -> str:
 def experiment(
     trainings: Trainings, settings: Settings, data: FashionMNIST, found: Row
 ) -> Iterator[Row]:
-    """Yields each part's results when it is done; takes the rates of what is `found`."""
+    """Yields each part's results when it is done; takes the rates of `found`."""
     choosing = split(data)
     work = Work(settings, trainings, choosing, choosing._replace(test=data.test))
 

@@ -66,7 +66,7 @@ class Settings:
 
     @property
     def runs(self) -> int:
-        """How many runs there are in all; one that is read at every length counts once."""
+        """How many runs there are in all; one read at every length counts once."""
         of_length, read = self._runs
         return len(self.lengths) * of_length + read
 
