@@ -84,8 +84,10 @@ class Reading(NamedTuple):
                 f" There is no loss after the rate {lrs[points - 1]:.3g}: if none had "
                 "risen until there, look at the batch that came then."
             )
-        slight = facts.fall < max(4 * float(facts.noise), abs(float(facts.start)) / 10)
-        if slight and facts.rise > facts.fall and facts.rise > facts.chance:
+        # floats of Python's, of which no multiple overflows
+        start, first, fall = float(facts.start), float(facts.first), float(facts.fall)
+        rise, noise, chance = float(facts.rise), float(facts.noise), float(facts.chance)
+        if fall < max(4 * noise, abs(start) / 10) and rise > max(fall, chance):
             hint = "test smaller rates"
             if not facts.early:
                 hint = (
@@ -94,21 +96,21 @@ class Reading(NamedTuple):
                     "or use lr_sweep"
                 )
             return (
-                f"{function} needs losses that fall, got a rise of {facts.rise:.3g} "
-                f"from {facts.start:.3g}, {hint}.{ended}"
+                f"{function} needs losses that fall, got a rise of {rise:.3g} "
+                f"from {start:.3g}, {hint}.{ended}"
             )
-        fall = f"a fall of {facts.fall:.3g} from {facts.start:.3g}"
+        got = f"a fall of {fall:.3g} from {start:.3g}"
         if not _resolved(facts):
             return (
-                f"{function} needs losses that fall, got {fall}, "
+                f"{function} needs losses that fall, got {got}, "
                 f"test larger rates, or take more steps.{ended}"
             )
         hint = "take larger batches or more steps, or test larger rates"
-        if facts.first > facts.start + max(float(facts.fall) / 4, float(facts.noise)):
+        if first > start + max(fall / 4, noise):
             hint = "end at smaller rates, the loss falls within the first few"
         return (
-            f"{function} needs losses that fall by more than {facts.chance:.3g}, as "
-            f"noise alone may, got {fall} in noise of {facts.noise:.3g}, {hint}.{ended}"
+            f"{function} needs losses that fall by more than {chance:.3g}, as "
+            f"noise alone may, got {got} in noise of {noise:.3g}, {hint}.{ended}"
         )
 
 

@@ -106,7 +106,7 @@ def test_the_notebook_runs(tmp_path, monkeypatch):
 
     notebook = nbformat.read(FILE, as_version=4)
     where = {"metadata": {"path": str(FILE.parent)}}
-    NotebookClient(notebook, kernel_name="tiny", timeout=120, resources=where).execute()
+    NotebookClient(notebook, kernel_name="tiny", timeout=600, resources=where).execute()
     assert len(pictures(notebook)) == PICTURES
     printed = "".join(
         out["text"]

@@ -54,10 +54,9 @@ def measure(
             "finished is kept; --resume goes on"
         ) from error
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)
         for child in multiprocessing.active_children():
             child.terminate()
-            child.join()
+        pool.shutdown(cancel_futures=True)  # waits for them to be gone
 
 
 def _take_a_core(turn: Any, cores: list[int]) -> None:

@@ -130,8 +130,8 @@ STARTED = b"HTTP/1.0 200 OK\r\nContent-Length: 1000\r\n\r\n\x1f\x8b"
         (b"HTTP/1.0 404 Not Found\r\n\r\n", 0, "404"),
         (STARTED, 0, "IncompleteRead|damaged"),
         (b"nonsense\r\n", 0, "nonsense"),
-        (b"", 0.5, "no answer|timed out"),
-        (STARTED, 0.5, "timed out"),
+        (b"", 10, "no answer|timed out"),
+        (STARTED, 10, "timed out"),
     ],
 )
 def test_a_download_that_fails_says_how(monkeypatch, sent, pause, fault):
@@ -140,7 +140,7 @@ def test_a_download_that_fails_says_how(monkeypatch, sent, pause, fault):
             self.wfile.write(sent)
             time.sleep(pause)
 
-    monkeypatch.setattr(sources, "PATIENCE", 0.1)
+    monkeypatch.setattr(sources, "PATIENCE", 0.5 if pause else 30.0)
     with serve(Bad) as url, pytest.raises(DataError, match=f"from {url}: .*({fault})"):
         load()
 
@@ -162,7 +162,7 @@ def test_a_download_that_trickles_is_given_up(monkeypatch):
 def deaf(*_, **__):
     """A name look-up without an answer, which hears no Ctrl-C."""
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    time.sleep(5)
+    time.sleep(20)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     raise OSError
 
@@ -173,7 +173,7 @@ def test_a_download_does_not_wait_for_a_slow_name_server(monkeypatch):
     start, before = time.monotonic(), set(threading.enumerate())
     with pytest.raises(DataError, match=f"{sources.URL}: no answer in 0 seconds"):
         load()
-    assert time.monotonic() - start < 4
+    assert time.monotonic() - start < 10
     (asking,) = set(threading.enumerate()) - before
     assert asking.daemon  # the end of the program does not wait for it either
 
@@ -196,15 +196,16 @@ def commands(tmp_path):
 @pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning")
 @pytest.mark.parametrize("slow", ["name server", "apt-get"])
 def test_ctrl_c_ends_a_fetch_at_once(commands, monkeypatch, slow):
-    commands(apt_get="exec sleep 5")
+    commands(apt_get="exec sleep 20")
     if slow == "name server":
         monkeypatch.setattr(socket, "getaddrinfo", deaf)
     main = threading.main_thread().ident
-    threading.Timer(0.3, signal.pthread_kill, (main, signal.SIGINT)).start()
+    stop = threading.Timer(0.3, signal.pthread_kill, (main, signal.SIGINT))
     start = time.monotonic()
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt):  # noqa: PT012 not before it is awaited
+        stop.start()
         load()
-    assert 0.2 < time.monotonic() - start < 4
+    assert 0.2 < time.monotonic() - start < 10
 
 
 def test_debian_package_is_fetched_and_unpacked(pristine, commands, capsys):
