@@ -342,17 +342,17 @@ def test_the_loss_held_out_is_compiled_once(caplog):
     assert [r for r in caplog.records if "Compiling" in r.getMessage()] == []
 
 
-def test_of_a_coarse_grid_no_more_than_eight_are_trained_at_once(monkeypatch):
+def test_of_a_coarse_grid_eight_at_once_get_half_a_cycle(monkeypatch):
     several = []
 
-    def counted(name, step, begins, *arguments):
-        several.append(len(begins))
-        return loop.iterate(name, step, begins, *arguments)
+    def counted(name, step, begins, batches, length):
+        several.append((len(begins), length))
+        return loop.iterate(name, step, begins, batches, length)
 
     monkeypatch.setattr("clr_optax._range.sweep.iterate", counted)
     wide = np.geomspace(1e-9, 10, 100)
     sweep(BATCHES, test=RangeTest(wide, np.ones(100)))
-    assert several[:2] == [8, 4]
+    assert several == [(8, 15), (4, 15), (3, 30)]
 
 
 def test_inside_jit_it_is_refused():
