@@ -265,8 +265,9 @@ def _measured(
 
     def blank(a: jax.Array) -> jax.Array:
         if jnp.issubdtype(a.dtype, jax.dtypes.prng_key):
-            words = blank(jax.random.key_data(a))
-            return jax.random.wrap_key_data(words, impl=jax.random.key_impl(a))
+            words, kind = blank(jax.random.key_data(a)), jax.random.key_impl(a)
+            keys: jax.Array = jax.random.wrap_key_data(words, impl=kind)
+            return keys
         nothing = jnp.nan if jnp.issubdtype(a.dtype, jnp.inexact) else 0
         where = reached.reshape(-1, *(1,) * (a.ndim - 1))
         return jnp.where(where, a, jnp.asarray(nothing, a.dtype))
