@@ -81,11 +81,16 @@ OPTIMIZERS = {
 }
 
 
-SLOW = {"lbfgs": pytest.mark.slow}
+# what takes a second or is like another
+SLOW = "ademamix", "adafactor", "lbfgs", "momo adam", "rmsprop", "schedule-free adam"
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=SLOW.get(name, ())) for name in OPTIMIZERS]
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow if name in SLOW else ())
+        for name in OPTIMIZERS
+    ],
 )
 def test_losses_are_those_of_a_loop_by_hand(name):
     params, batches = problem()

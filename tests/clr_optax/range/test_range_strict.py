@@ -46,7 +46,7 @@ def run(loss_fn, streamed, accumulate, max_lr):
 plain = functools.cache(run)
 
 
-@pytest.mark.parametrize("max_lr", [0.1, 1e3])
+@pytest.mark.parametrize("max_lr", [pytest.param(0.1, marks=pytest.mark.slow), 1e3])
 @pytest.mark.parametrize(
     ("loss_fn", "streamed", "accumulate"),
     [(regression, False, 2), (regression, True, 1), (convolution, False, 1)],
