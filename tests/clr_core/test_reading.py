@@ -234,7 +234,7 @@ def swinging(size, momentum, curvatures):
 
 
 @pytest.mark.parametrize("momentum", [0.8, 0.9, 0.95])
-@pytest.mark.parametrize("size", [200, 400])
+@pytest.mark.parametrize("size", [200, pytest.param(400, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("directions", [1, 3, 10])
 def test_momentum_that_swings_is_read_at_its_limit(momentum, size, directions):
     curvatures = 10.0 ** -np.linspace(0, 1, directions)

@@ -527,7 +527,7 @@ def curves(draw):
     return [changes.get(i, loss) for i, loss in enumerate(losses.tolist())]
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=200)
 @given(
     losses=mostly(curves(), LISTS | JUNK),
     lrs=mostly(st.none(), LISTS | JUNK),

@@ -33,7 +33,9 @@ def compiled():
 
 @pytest.mark.parametrize("accumulate", [1, 2])
 @pytest.mark.parametrize("streamed", [False, True])
-@pytest.mark.parametrize("loss_fn", [regression, convolution])
+@pytest.mark.parametrize(
+    "loss_fn", [regression, pytest.param(convolution, marks=pytest.mark.slow)]
+)
 def test_other_bounds_compile_nothing(compiled, loss_fn, streamed, accumulate):
     def anew(params, batch):
         return loss_fn(params, batch)

@@ -199,7 +199,7 @@ ODD = {
 }
 
 
-@settings(deadline=None, max_examples=250)
+@settings(deadline=None, max_examples=150)
 @given(
     changes=st.builds(
         lambda plain, odd: plain | odd,

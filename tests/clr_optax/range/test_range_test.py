@@ -96,7 +96,7 @@ def test_a_nonfinite_loss_stops_it(value, first):
         suggest_lr(test.lrs, test.losses)
 
 
-@pytest.mark.parametrize("size", [1, 5, 20])
+@pytest.mark.parametrize("size", [1, pytest.param(5, marks=pytest.mark.slow), 20])
 def test_bounds_of_a_quadratic_are_below_the_rate_at_which_it_diverges(size):
     rng, runs = np.random.default_rng(size), 300
     scale, spread = rng.uniform(-3, 3, (runs, 1)), rng.uniform(0, 3, (runs, 1))
@@ -156,7 +156,9 @@ def test_aux_is_stacked_and_blank_after_the_stop():
     np.testing.assert_array_equal(test.aux["value"], 2 * test.losses)
 
 
-@pytest.mark.parametrize("loss_fn", [regression, convolution])
+@pytest.mark.parametrize(
+    "loss_fn", [regression, pytest.param(convolution, marks=pytest.mark.slow)]
+)
 def test_eight_seeds_under_vmap_are_eight_tests(loss_fn):
     def keyed(params, batch, key):
         return loss_fn(params, batch) + 1e-3 * jax.random.uniform(key)

@@ -96,7 +96,9 @@ def test_runs_as_a_batch_give_the_same_history(as_accelerators_do, monkeypatch):
     assert len(np.unique(batched[..., METRICS.index("loss")])) == 4
 
 
-@pytest.mark.parametrize("platform", ["cuda", "tpu"])
+@pytest.mark.parametrize(
+    "platform", ["cuda", pytest.param("tpu", marks=pytest.mark.slow)]
+)
 def test_an_epoch_lowers_for_accelerators(platform, as_accelerators_do):
     """Training and evaluation as one program; neither platform is needed for that."""
     arms = Settings(train_images=640).arms
