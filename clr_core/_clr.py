@@ -168,11 +168,11 @@ def clr(
         Leslie N. Smith, "Cyclical Learning Rates for Training Neural Networks", 2017,
         https://arxiv.org/abs/1506.01186
     """
-    word_of("clr", "anneal", anneal, Anneal)
+    anneal = word_of("clr", "anneal", anneal, Anneal)
     if type(cycle_mult) is not int or cycle_mult != 1:
         cycle_mult = whole_mult("clr", cycle_mult)
     if scale_fn is None:
-        word_of("clr", "mode", mode, Mode)
+        mode = word_of("clr", "mode", mode, Mode)
         return rate_of_mode(
             step,
             step_size,
@@ -184,7 +184,7 @@ def clr(
             anneal,
             cycle_mult,
         )
-    word_of("clr", "scale_mode", scale_mode, ScaleMode)
+    scale_mode = word_of("clr", "scale_mode", scale_mode, ScaleMode)
     return rate_of_scale_fn(
         step,
         step_size,

@@ -65,7 +65,7 @@ def suggest_lr(lrs: Vector, losses: Vector, rule: Rule = "valley") -> jax.Array:
         rate.
     """
     read = reading("suggest_lr", lrs, losses)
-    word_of("suggest_lr", "rule", rule, Rule)
+    rule = word_of("suggest_lr", "rule", rule, Rule)
     return read.if_sound("suggest_lr", read.rates[rule])[0]
 
 

@@ -38,7 +38,7 @@ def rates(
 ) -> jax.Array:
     """Returns the rates of a range test, both ends exact."""
     steps = whole(function, "num_steps", num_steps, 2, MOST_STEPS)
-    word_of(function, "spacing", spacing, Spacing)
+    spacing = word_of(function, "spacing", spacing, Spacing)
     low, high = _rate(function, "min_lr", min_lr), _rate(function, "max_lr", max_lr)
     known = isinstance(low, float) and isinstance(high, float)
     lrs = _grid(np if known else jnp, low, high, steps, spacing)

@@ -79,7 +79,7 @@ def source(function: str, batches: Batches, wanted: int) -> Stream | PyTree:
         stacked = arrays(function, "batches", batches)
         _check_stacked(function, stacked, wanted)
         return stacked
-    if isinstance(batches, str | bytes | Mapping) or not _iterates(batches):
+    if isinstance(batches, str | bytes | Mapping) or not iterates(batches):
         raise TypeError(
             f"{function} needs batches as arrays or as an iterable, "
             f"got batches of type {type(batches).__name__}, call a function to get its "
@@ -99,39 +99,53 @@ def first(function: str, batches: Batches, count: int, most: int) -> Batches:
     )
 
 
-def _iterates(batches: object) -> bool:
+def leaves_of(tree: PyTree) -> list[Any]:
+    """Returns the leaves of a tree that may hold iterables, of which JAX warns."""
+    iterables = Iterator, MappingView
+    return jax.tree.leaves(tree, is_leaf=lambda part: isinstance(part, iterables))
+
+
+def iterates(batches: object) -> bool:
     """Returns whether iter takes it, which is not called: a loader may draw numbers."""
     return any(hasattr(type(batches), name) for name in ("__iter__", "__getitem__"))
 
 
+def is_array(leaf: object) -> bool:
+    """Returns whether it is an array of any library, or a number."""
+    kinds = (jax.Array, np.ndarray, np.generic, int, float, complex)
+    return isinstance(leaf, kinds) or hasattr(leaf, "__array__")
+
+
 def _is_stacked(batches: PyTree) -> bool:
     """Returns whether all leaves are arrays, or numbers, which are refused later."""
-    views = Iterator, MappingView  # JAX warns of those of a dictionary
-    leaves = jax.tree.leaves(batches, is_leaf=lambda x: isinstance(x, views))
-    kinds = (jax.Array, np.ndarray, np.generic, int, float, complex)
-    return bool(leaves) and all(
-        isinstance(leaf, kinds) or hasattr(leaf, "__array__") for leaf in leaves
-    )
+    leaves = leaves_of(batches)
+    return bool(leaves) and all(map(is_array, leaves))
 
 
 def _check_alike(function: str, batches: list[Batch]) -> None:
     """Raises ValueError for a list that is not one of batches of one kind."""
     forms = []
     for batch in batches:
-        leaves, tree = jax.tree.flatten(batch)
-        shapes = [tuple(np.shape(leaf)) for leaf in leaves]
-        forms.append((tree, [(len(shape), shape[1:]) for shape in shapes], shapes))
-        if forms[-1][:1] != forms[0][:1]:
+        tree: PyTree = jax.tree.structure(batch)
+        shapes = [tuple(np.shape(leaf)) for leaf in jax.tree.leaves(batch)]
+        forms.append((tree, shapes))
+        first_tree, first_shapes = forms[0]
+        if tree != first_tree:
             raise ValueError(
                 f"{function} needs a list of batches that are alike but for their "
-                f"size, got {forms[0][0]} and then {tree}."
+                f"size, got {first_tree} and then {tree}."
             )
-        if forms[-1][1] != forms[0][1]:
+        if list(map(_but_size, shapes)) != list(map(_but_size, first_shapes)):
             raise ValueError(
                 f"{function} needs a list of batches that are alike but for their "
-                f"size, got arrays of shapes {forms[0][2]} and then {shapes}, put the "
+                f"size, got arrays of shapes {first_shapes} and then {shapes}, put the "
                 "arrays of a batch into a tuple, and the tuples into a list."
             )
+
+
+def _but_size(shape: tuple[int, ...]) -> tuple[int, tuple[int, ...]]:
+    """Returns what batches of any size have in common."""
+    return len(shape), shape[1:]
 
 
 def _check_stacked(function: str, batches: PyTree, wanted: int) -> None:

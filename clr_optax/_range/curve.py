@@ -100,7 +100,7 @@ class RangeTest:
             ValueError: as ``bounds``, or the rule is unknown.
         """
         name = "RangeTest.suggest"
-        word_of(name, "rule", rule, Rule)
+        rule = word_of(name, "rule", rule, Rule)
         return rate(name, read_curves(name, self.lrs, self.losses, self.raised), rule)
 
     def reservations(self) -> tuple[str, ...]:

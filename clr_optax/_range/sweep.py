@@ -1,6 +1,6 @@
 """Short cycles at a few peaks: the best peak is measured, not read from a curve."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
@@ -19,7 +19,14 @@ from clr_optax._range.args import (
     parameters,
     whole,
 )
-from clr_optax._range.batches import Stream, first, source
+from clr_optax._range.batches import (
+    Stream,
+    first,
+    is_array,
+    iterates,
+    leaves_of,
+    source,
+)
 from clr_optax._range.curve import RangeTest
 from clr_optax._range.loop import iterate
 from clr_optax._range.mesh import on_mesh
@@ -121,8 +128,7 @@ def lr_sweep(
         Smith, 2018, https://arxiv.org/abs/1803.09820, on short runs as a measure.
     """
     given = params, state, batches, held_out, key
-    leaves = jax.tree.leaves(given, is_leaf=lambda x: isinstance(x, Iterator))
-    if any(isinstance(leaf, jax.core.Tracer) for leaf in leaves):
+    if any(isinstance(leaf, jax.core.Tracer) for leaf in leaves_of(given)):
         raise TypeError(
             f"{_NAME} needs values that are known, to choose peaks by losses, "
             "under jit and vmap there is lr_range_test."
@@ -319,11 +325,8 @@ def _as_arrays(held_out: Batch | list[Batch]) -> Batch | list[Batch]:
     Raises:
         TypeError: it is neither, such as a loader.
     """
-    leaves = jax.tree.leaves(held_out, is_leaf=lambda x: isinstance(x, Iterator))
-    for leaf in leaves:
-        if isinstance(leaf, Iterable) and not (
-            isinstance(leaf, str | bytes) or hasattr(leaf, "__array__")
-        ):
+    for leaf in leaves_of(held_out):
+        if iterates(leaf) and not (is_array(leaf) or isinstance(leaf, str | bytes)):
             raise TypeError(
                 f"{_NAME} needs held_out as a batch or a list of a few, got "
                 f"{type(leaf).__name__}, list(itertools.islice(loader, 4)) takes four."
@@ -350,10 +353,12 @@ def _held_out(held_out: Batch | list[Batch], batches: Stream | PyTree) -> list[B
             f"{_NAME} needs held_out as a batch of training, {form}, or a list of "
             f"such, got {got}."
         )
+    if batch is None:
+        return several
     axes = [leaf.ndim for leaf in jax.tree.leaves(batch)]
-    if not isinstance(batches, Stream):
+    if not isinstance(batches, Stream):  # they are stacked
         axes = [count - 1 for count in axes]
-    for each in several if batch is not None else []:
+    for each in several:
         shapes = [leaf.shape for leaf in jax.tree.leaves(each)]
         if list(map(len, shapes)) != axes:
             raise ValueError(

@@ -180,8 +180,8 @@ class Training:
         started = time.perf_counter()
         data = jax.device_put(self.data, NamedSharding(self.mesh, WHOLE))
         program = _advancing(self.task, self.weights, self.optimizers, self.mesh)
-        arguments = self._arguments(runs.state, runs.done, data)
-        compiled = program.lower(*arguments).compile()  # JAX keeps it for equal shapes
+        traced = program.lower(*self._arguments(runs.state, runs.done, data))
+        compiled = traced.compile()  # which JAX keeps for equal shapes
         compile_seconds = time.perf_counter() - started
         runs = runs._replace(seconds=runs.seconds + compile_seconds)
 
