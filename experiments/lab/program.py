@@ -161,7 +161,8 @@ class Experiment:
   {self.name}.py --resume    go on after what is finished
   {self.name}.py --redraw    page and pictures again, from {self.file.name}
   {self.name}.py --short     a taste: {self.taste}
-exit codes: 0 done, 1 error, 2 wrong arguments, 3 a final run diverged, 130 Ctrl-C""",
+exit codes: 0 done, 1 error, 2 wrong arguments, 3 a final run diverged,
+  130 Ctrl-C""",
         )
         out = Path("runs") / self.name
         if self.takes_data:
