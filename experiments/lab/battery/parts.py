@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from clr_core import clr
 from clr_optax import lr_range_test, lr_sweep
 from lab import LabError
+from lab.battery.further import further_tasks
 from lab.battery.protocol import OPTIMIZERS, Cell, Settings
 from lab.battery.tasks import Task, tasks
 from lab.data import load
@@ -95,7 +96,7 @@ def measured(settings: Settings, data_dir: Path | None, cell: Cell) -> dict[str,
     return {
         "task": cell.task,
         "optimizer": cell.optimizer,
-        "half": cell.half,
+        "part": cell.part,
         "untrained": before[0].tolist(),
         "peaks": peaks,
         "ends": after.tolist(),
@@ -113,7 +114,8 @@ def measured(settings: Settings, data_dir: Path | None, cell: Cell) -> dict[str,
 @cache
 def made_task(name: str, data_dir: Path | None) -> Task:
     """A task of that name."""
-    return tasks(load(data_dir), read_text())[name]()
+    data = load(data_dir)
+    return (tasks(data, read_text()) | further_tasks(data))[name]()
 
 
 def grid_of_cycles(

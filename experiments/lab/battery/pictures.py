@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from lab.battery.report import Scored, of_half
+from lab.battery.report import Scored, of_part
 from lab.saved import save_figure
 
 
@@ -14,14 +14,14 @@ def draw_all(scored: Scored, out: Path) -> None:
     save_figure(draw_rules(scored, "reporting"), out / "rules.png")
 
 
-def draw_rules(scored: Scored, half: str) -> Figure:
+def draw_rules(scored: Scored, part: str) -> Figure:
     """Where each rule's rates lie beside the best peak; the darker, the worse."""
     shown = [words for words in scored if " x " not in words]
     figure = Figure(figsize=(10, 0.42 * len(shown) + 1.4), layout="constrained")
     axes = figure.subplots()
     noise = np.random.default_rng(0)
     for row, words in enumerate(reversed(shown)):
-        answers = [a for a in of_half(scored, words, half) if a.rate is not None]
+        answers = [a for a in of_part(scored, words, part) if a.rate is not None]
         ratios = np.array([answer.ratio for answer in answers])
         regrets = np.array([answer.regret for answer in answers])
         dots = axes.scatter(
@@ -44,5 +44,5 @@ def draw_rules(scored: Scored, half: str) -> Figure:
     axes.set_yticks(range(len(shown)), list(reversed(shown)))
     axes.set_xlabel("rate by the best peak of the cell; the line is the median")
     figure.colorbar(dots, ax=axes, label="regret in percent", extend="max")
-    axes.set_title(f"Learning-rate finders, each test of the {half} half a dot")
+    axes.set_title(f"Learning-rate finders, each test of the {part} part a dot")
     return figure

@@ -31,11 +31,23 @@
    regret of 1.0 % and 2 of 84 over a tenth. On the choosing half the middle of the
    peaks as good as it, halved, has the same mean and at most 3.2 % in place of 5.4 %.
    So it was taken, and the sweeps were measured again. Nothing else was.
+9. A second round, since the first report missed goals: at 1,000 steps a mean regret of
+   1.3 % and one of 84 tests over a tenth, and no reservation where bounds() failed. On
+   21 cells outside of the battery bounds() failed more, where the best peak stands
+   close to those at which training fails: 10.1, 8.1 and 3.7 % at 100, 300 and 1,000
+   steps. Four of their tasks with four optimizers each joined the choosing half, which
+   is 44 cells now. The reading and its reservations are chosen anew on it, and on
+   further cells of its tasks outside of the battery; the half of the first report is
+   not looked at for it. It is reported once on seven new tasks with four optimizers
+   each, which nobody had measured when this was committed: the reporting part, 28 of
+   100 cells, with fourteen optimizers in all. The half of the first report is the
+   second look. The goals are those of 7, for both.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from itertools import zip_longest
 from typing import NamedTuple
 
 import optax
@@ -43,11 +55,11 @@ import optax.contrib
 
 
 class Cell(NamedTuple):
-    """A task with an optimizer, and which half it belongs to."""
+    """A task with an optimizer, and which part it belongs to."""
 
     task: str
     optimizer: str
-    half: str
+    part: str
 
 
 class Optimizer(NamedTuple):
@@ -61,7 +73,7 @@ class Optimizer(NamedTuple):
 class Settings:
     """What the figures depend on."""
 
-    cells: int = 56
+    cells: int = 100
     seeds: int = 3
     peaks: int = 13
     cycle: int = 800
@@ -88,8 +100,12 @@ OPTIMIZERS = {
     "RMSprop": Optimizer(optax.rmsprop, -14),
     "Adafactor": Optimizer(optax.adafactor, -12),
     "Muon": Optimizer(optax.contrib.muon, -12),
+    "LAMB": Optimizer(optax.lamb, -12),
+    "NAdam": Optimizer(optax.nadam, -14),
+    "AdaBelief": Optimizer(optax.adabelief, -14),
+    "Adagrad": Optimizer(optax.adagrad, -10),
 }
-HALVES = {
+PARTS = {
     "choosing": {
         "tabular regression": ("SGD", "Nesterov", "AdamW", "Adafactor"),
         "autoencoder": ("momentum", "Adam", "Lion", "RMSprop"),
@@ -98,8 +114,12 @@ HALVES = {
         "MLP, dropout": ("momentum", "AdamW", "RMSprop", "Muon"),
         "text transformer": ("Adam", "AdamW", "AdamW, clipped", "Lion"),
         "ResNet, BatchNorm": ("SGD", "Nesterov", "AdamW", "Muon"),
+        "contrastive": ("SGD", "Adam", "Lion", "Muon"),
+        "variational": ("momentum", "AdamW", "NAdam", "LAMB"),
+        "word embeddings": ("momentum", "Adam", "Adafactor", "Adagrad"),
+        "rare events": ("SGD", "Adam", "LAMB", "Adagrad"),
     },
-    "reporting": {
+    "second look": {
         "logistic regression": ("SGD", "momentum", "Nesterov", "Adam"),
         "matrix factorization": ("momentum", "Nesterov", "Adam", "RMSprop"),
         "diffusion": ("Adam", "AdamW", "Lion", "Adafactor"),
@@ -108,14 +128,23 @@ HALVES = {
         "fine-tuning": ("SGD", "Nesterov", "AdamW", "Lion"),
         "sorting transformer": ("SGD", "Adam", "AdamW", "Muon"),
     },
+    "reporting": {
+        "mixer": ("momentum", "AdamW", "Lion", "LAMB"),
+        "U-Net": ("Nesterov", "AdamW", "Muon", "AdaBelief"),
+        "flow": ("Adam", "AdamW, clipped", "Adafactor", "NAdam"),
+        "coordinates": ("SGD", "Adam", "RMSprop", "Muon"),
+        "graph": ("SGD", "Adam", "AdamW", "Adagrad"),
+        "LSTM": ("momentum", "Adam", "AdamW, clipped", "RMSprop"),
+        "recommender": ("SGD", "Adam", "Adagrad", "AdaBelief"),
+    },
 }
 
 
 def cells(settings: Settings) -> list[Cell]:
-    """The cells, of a short form the first few of both halves."""
+    """The cells, of a short form the first few of each part."""
     every = [
-        [Cell(task, name, half) for task, names in tasks.items() for name in names]
-        for half, tasks in HALVES.items()
+        [Cell(task, name, part) for task, names in tasks.items() for name in names]
+        for part, tasks in PARTS.items()
     ]
-    in_turn = [cell for pair in zip(*every, strict=True) for cell in pair]
+    in_turn = [cell for row in zip_longest(*every) for cell in row if cell]
     return in_turn[: settings.cells]

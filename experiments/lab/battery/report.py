@@ -131,9 +131,9 @@ def _or_none(read: Callable[..., float], *arguments: str) -> float | None:
         return None
 
 
-def of_half(scored: Scored, words: str, half: str) -> list[Answer]:
-    """The answers of a rule to the tests of a half."""
-    return [answer for answer in scored[words] if answer.cell["half"] == half]
+def of_part(scored: Scored, words: str, part: str) -> list[Answer]:
+    """The answers of a rule to the tests of a part."""
+    return [answer for answer in scored[words] if answer.cell["part"] == part]
 
 
 def figures(answers: list[Answer]) -> dict[str, float]:
@@ -165,11 +165,11 @@ def _spread(answers: list[Answer]) -> float:
     return float(np.median([max(rates) / min(rates) for rates in by_cell.values()]))
 
 
-def rules(scored: Scored, half: str) -> Table:
-    """Every rule on a half, a line each."""
+def rules(scored: Scored, part: str) -> Table:
+    """Every rule on a part, a line each."""
     rows = []
     for words in scored:
-        answers = of_half(scored, words, half)
+        answers = of_part(scored, words, part)
         found = figures(answers)
         if "mean" not in found:
             continue
@@ -190,7 +190,7 @@ def rules(scored: Scored, half: str) -> Table:
         *("near", "spread", "refused"),
     ]
     caption = (
-        f"The {half} half. / best: the median of the rate by the best peak; near: how "
+        f"{PARTS[part]}. / best: the median of the rate by the best peak; near: how "
         "many are within 3 times of the peaks with at most 2 % regret; spread: the "
         "highest rate by the lowest over the seeds, the median of the cells."
     )
@@ -210,7 +210,7 @@ def readme(scored: Scored) -> str:
     """The table for a README: the rules on the reporting half."""
     rows = []
     for words, shown in SHOWN.items():
-        found = figures(of_half(scored, words, "reporting"))
+        found = figures(of_part(scored, words, "reporting"))
         mean, bad = f"{100 * found['mean']:.1f} %", f"{100 * found['bad']:.0f} %"
         rows.append([shown, mean, bad, f"{found['refused']:.0f}"])
     headings = ["28 cells, 3 seeds", "mean regret", "over 10 %", "refused"]
@@ -295,10 +295,10 @@ def hopes(scored: Scored) -> list[str]:
     ):
         words = f"bounds(), {steps} steps"
         if words in scored:
-            found = figures(of_half(scored, words, "reporting"))
+            found = figures(of_part(scored, words, "reporting"))
             lines.append(_hope(f"{words}: mean regret", found.get("mean"), mean))
             lines.append(_hope(f"{words}: over a tenth", found.get("bad"), bad))
-    swept = of_half(scored, "lr_sweep", "reporting")
+    swept = of_part(scored, "lr_sweep", "reporting")
     found = figures(swept)
     lines.append(_hope("lr_sweep: mean regret", found["mean"], 0.01))
     lines.append(_hope("lr_sweep: over a tenth", found["bad"], 0.0))
@@ -313,13 +313,13 @@ def hopes(scored: Scored) -> list[str]:
     return lines
 
 
-def warned(scored: Scored, half: str) -> tuple[list[bool], list[bool]]:
+def warned(scored: Scored, part: str) -> tuple[list[bool], list[bool]]:
     """Whether each failure, and each other test, carries a reservation on max_lr."""
     told: list[bool] = []
     rest: list[bool] = []
     for words in scored:
         if words.startswith("bounds()") and words.endswith("steps"):
-            for answer in of_half(scored, words, half):
+            for answer in of_part(scored, words, part):
                 if answer.rate is not None:
                     notes = any(
                         note.startswith("max_lr") for note in answer.reservations

@@ -1,0 +1,329 @@
+"""Further tasks: those of the second choice, and those it is reported on.
+
+As in `lab.battery.tasks`, networks are of Flax NNX and small.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from lab.battery.tasks import (
+    Coder,
+    Conv,
+    Params,
+    Pixels,
+    Task,
+    cross_entropy,
+    drawn,
+    image_task,
+    images_of,
+    modelled,
+)
+from lab.data import FashionMNIST
+
+
+def further_tasks(data: FashionMNIST) -> dict[str, Callable[[], Task]]:
+    """The further tasks by name, to be made one at a time."""
+    train, test = images_of(data.train), images_of(data.test)
+    return {
+        "contrastive": partial(contrastive, train, test),
+        "variational": partial(variational, train, test),
+        "word embeddings": embeddings,
+        "rare events": rare_events,
+        "mixer": partial(image_task, train, test, Mixer, 32),
+        "U-Net": partial(restoring, train, test),
+        "flow": flow,
+        "coordinates": coordinates,
+        "graph": graph,
+        "LSTM": forecasting,
+        "recommender": recommender,
+    }
+
+
+# for choosing
+
+
+def contrastive(train: Pixels, test: Pixels) -> Task:
+    """Which of 64 noisy images is the same as another noisy one."""
+    init, model = modelled(lambda rngs: Coder((196, 64, 32), rngs))
+
+    def loss_of(params: Params, x: jax.Array, key: jax.Array) -> jax.Array:
+        noise = 0.3 * jax.random.normal(key, (2, *x.shape))
+        codes = model(params)(x + noise)
+        codes /= jnp.linalg.norm(codes, axis=-1, keepdims=True) + 1e-6
+        return cross_entropy(codes[0] @ codes[1].T / 0.2, jnp.arange(len(x)))
+
+    def loss(params: Params, key: jax.Array) -> jax.Array:
+        pick, noise = jax.random.split(key)
+        return loss_of(params, drawn(train, pick, 64).x.reshape(64, -1), noise)
+
+    x = test.x[:64].reshape(64, -1)
+    return Task(init, loss, partial(loss_of, x=x, key=jax.random.key(3)))
+
+
+class Variational(nnx.Module):
+    """An encoder to the means and variances of eight numbers, and a decoder."""
+
+    def __init__(self, rngs: nnx.Rngs):
+        self.encoder = Coder((196, 64, 16), rngs)
+        self.decoder = Coder((8, 64, 196), rngs)
+
+    def __call__(self, x: jax.Array, key: jax.Array) -> jax.Array:
+        mean, log_var = jnp.split(self.encoder(x), 2, axis=-1)
+        code = mean + jnp.exp(log_var / 2) * jax.random.normal(key, mean.shape)
+        apart = (jnp.exp(log_var) + mean**2 - 1 - log_var).sum(axis=-1) / 2
+        return (jnp.square(self.decoder(code) - x).sum(axis=-1) + apart).mean()
+
+
+def variational(train: Pixels, test: Pixels) -> Task:
+    """A variational autoencoder of images, in batches of 32."""
+    init, model = modelled(Variational)
+
+    def loss(params: Params, key: jax.Array) -> jax.Array:
+        pick, noise = jax.random.split(key)
+        return model(params)(drawn(train, pick, 32).x.reshape(32, -1), noise)
+
+    x = test.x[:500].reshape(500, -1)
+    return Task(init, loss, lambda params: model(params)(x, jax.random.key(9)))
+
+
+def embeddings() -> Task:
+    """Which of 300 words stands beside a word, in batches of 64."""
+    base = jax.random.normal(jax.random.key(10), (300, 8))
+    beside = base @ base.T
+
+    def loss(params: Params, key: jax.Array, size: int = 64) -> jax.Array:
+        pick, draw = jax.random.split(key)
+        words = jax.random.randint(pick, (size,), 0, len(base))
+        near = jax.random.categorical(draw, beside[words])
+        return cross_entropy(params[0][words] @ params[1].T, near)
+
+    held_out = partial(loss, key=jax.random.key(11), size=2000)
+    return Task(lambda key: 0.1 * jax.random.normal(key, (2, 300, 16)), loss, held_out)
+
+
+def rare_events() -> Task:
+    """Logistic regression on features of unlike scale, for what is seldom true."""
+    keys = jax.random.split(jax.random.key(12), 3)
+    scales = jnp.geomspace(0.1, 10, 20)
+    x = jax.random.normal(keys[0], (6000, 20)) * scales
+    score = 2 * x @ (jax.random.normal(keys[1], (20,)) / scales) - 3
+    y = jax.random.bernoulli(keys[2], jax.nn.sigmoid(score))
+
+    def init(key: jax.Array) -> Params:
+        return {"w": 0.01 * jax.random.normal(key, (20,)), "b": jnp.zeros(())}
+
+    def loss_of(params: Params, x: jax.Array, y: jax.Array) -> jax.Array:
+        margin = (x @ params["w"] + params["b"]) * jnp.where(y, 1, -1)
+        return jax.nn.softplus(-margin).mean()
+
+    def loss(params: Params, key: jax.Array) -> jax.Array:
+        rows = jax.random.randint(key, (32,), 0, 5000)
+        return loss_of(params, x[rows], y[rows])
+
+    return Task(init, loss, partial(loss_of, x=x[5000:], y=y[5000:]))
+
+
+# for reporting
+
+
+class Mixer(nnx.Module):
+    """Tiles of 2 rows as tokens, mixed in turn by place and by feature."""
+
+    def __init__(self, rngs: nnx.Rngs):
+        self.embed = nnx.Linear(14, 32, rngs=rngs)
+        self.norms = nnx.List([nnx.LayerNorm(32, rngs=rngs) for _ in range(4)])
+        self.places = nnx.List([Coder((14, 28, 14), rngs) for _ in range(2)])
+        self.features = nnx.List([Coder((32, 64, 32), rngs) for _ in range(2)])
+        self.dense = nnx.Linear(32, 10, rngs=rngs)
+
+    def __call__(self, x: jax.Array, key: jax.Array | None) -> jax.Array:
+        tiles = x.reshape(-1, 7, 2, 2, 7).transpose(0, 1, 3, 2, 4).reshape(-1, 14, 14)
+        x = self.embed(tiles)
+        for k in range(2):
+            turned = self.norms[2 * k](x).swapaxes(1, 2)
+            x = x + self.places[k](turned).swapaxes(1, 2)
+            x = x + self.features[k](self.norms[2 * k + 1](x))
+        return self.dense(x.mean(axis=1))
+
+
+class UNet(nnx.Module):
+    """Down to half the size and up again, beside what was there."""
+
+    def __init__(self, rngs: nnx.Rngs):
+        self.first, self.down = Conv(1, 8, 1, rngs), Conv(8, 16, 2, rngs)
+        self.middle = Conv(16, 16, 1, rngs)
+        self.up, self.last = Conv(24, 8, 1, rngs), Conv(8, 1, 1, rngs)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        wide = nnx.relu(self.first(x[..., None]))
+        deep = nnx.relu(self.middle(nnx.relu(self.down(wide))))
+        deep = deep.repeat(2, axis=1).repeat(2, axis=2)
+        both = jnp.concatenate([wide, deep], axis=-1)
+        return self.last(nnx.relu(self.up(both)))[..., 0]
+
+
+def restoring(train: Pixels, test: Pixels) -> Task:
+    """Images of which a tile of 6 x 6 is missing, in batches of 8."""
+    init, model = modelled(UNet)
+
+    def loss_of(params: Params, x: jax.Array, key: jax.Array) -> jax.Array:
+        corner = jax.random.randint(key, (2, len(x), 1), 0, 9)
+        inside = (jnp.arange(14) >= corner) & (jnp.arange(14) < corner + 6)
+        tile = inside[0][:, :, None] & inside[1][:, None, :]
+        errors = jnp.square(model(params)(jnp.where(tile, 0, x)) - x)
+        return errors.mean()
+
+    def loss(params: Params, key: jax.Array) -> jax.Array:
+        pick, place = jax.random.split(key)
+        return loss_of(params, drawn(train, pick, 8).x, place)
+
+    return Task(init, loss, partial(loss_of, x=test.x[:500], key=jax.random.key(13)))
+
+
+class Flow(nnx.Module):
+    """Six couplings: half of the numbers scale and move the other half."""
+
+    def __init__(self, rngs: nnx.Rngs):
+        self.parts = nnx.List([Coder((4, 48, 8), rngs) for _ in range(6)])
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        fixed, moved = jnp.split(x, 2, axis=-1)
+        volume = jnp.zeros(len(x))
+        for part in self.parts:
+            scale, move = jnp.split(part(fixed), 2, axis=-1)
+            scale = jnp.tanh(scale) / 2
+            volume += scale.sum(axis=-1)
+            fixed, moved = moved * jnp.exp(scale) + move, fixed
+        z = jnp.concatenate([fixed, moved], axis=-1)
+        return (jnp.square(z).sum(axis=-1) / 2 - volume).mean()
+
+
+def flow() -> Task:
+    """The density of eight numbers in five clusters, in batches of 128."""
+    centers = 3 * jax.random.normal(jax.random.key(14), (5, 8))
+    init, model = modelled(Flow)
+
+    def loss(params: Params, key: jax.Array, size: int = 128) -> jax.Array:
+        pick, noise = jax.random.split(key)
+        x = centers[jax.random.randint(pick, (size,), 0, len(centers))]
+        return model(params)((x + 0.5 * jax.random.normal(noise, x.shape)) / 3)
+
+    return Task(init, loss, partial(loss, key=jax.random.key(15), size=2000))
+
+
+def coordinates() -> Task:
+    """A picture as a function of its coordinates, in batches of 256 points."""
+    waves = 4 * jax.random.normal(jax.random.key(16), (2, 16))
+    init, model = modelled(lambda rngs: Coder((32, 64, 64, 1), rngs))
+
+    def loss_of(params: Params, at: jax.Array) -> jax.Array:
+        x, y = at[:, 0], at[:, 1]
+        ring = jnp.tanh(20 * (jnp.hypot(x, y) - 0.6))
+        value = ring + jnp.sin(9 * x) * jnp.cos(7 * y) + (x > y)
+        turned = at @ waves
+        inputs = jnp.concatenate([jnp.sin(turned), jnp.cos(turned)], axis=-1)
+        return jnp.square(model(params)(inputs)[:, 0] - value).mean()
+
+    def loss(params: Params, key: jax.Array) -> jax.Array:
+        return loss_of(params, jax.random.uniform(key, (256, 2), minval=-1))
+
+    line = jnp.linspace(-1, 1, 40)
+    grid = jnp.stack(jnp.meshgrid(line, line), axis=-1).reshape(-1, 2)
+    return Task(init, loss, partial(loss_of, at=grid))
+
+
+def graph() -> Task:
+    """Five groups in a graph of 300 nodes, of which half are known: one batch."""
+    keys = jax.random.split(jax.random.key(17), 4)
+    group = jnp.arange(300) % 5
+    alike = group[:, None] == group[None]
+    chance = jnp.where(alike, 0.08, 0.01)
+    edges = jnp.triu(jax.random.bernoulli(keys[0], chance), 1)
+    edges = (edges | edges.T).astype(jnp.float32) + jnp.eye(300)
+    degree = jax.lax.rsqrt(edges.sum(axis=1))
+    spread = degree[:, None] * edges * degree
+    x = jax.random.normal(keys[1], (5, 16))[group] / 2
+    x = x + jax.random.normal(keys[2], (300, 16))
+    known = jax.random.permutation(keys[3], 300) < 150
+
+    def init(key: jax.Array) -> Params:
+        first, second = jax.random.split(key)
+        return {
+            "first": jax.random.normal(first, (16, 32)) / 4,
+            "second": jax.random.normal(second, (32, 5)) / 32**0.5,
+        }
+
+    def loss_of(params: Params, nodes: jax.Array) -> jax.Array:
+        hidden = jax.nn.relu(spread @ x @ params["first"])
+        logits = spread @ hidden @ params["second"]
+        return cross_entropy(logits[nodes], group[nodes])
+
+    asked, told = np.flatnonzero(~np.asarray(known)), np.flatnonzero(np.asarray(known))
+    return Task(
+        init,
+        lambda params, key: loss_of(params, told),
+        lambda params: loss_of(params, asked),
+    )
+
+
+class LSTM(nnx.Module):
+    """The next value of a series, after each of its values."""
+
+    def __init__(self, rngs: nnx.Rngs):
+        self.cell = nnx.RNN(nnx.OptimizedLSTMCell(1, 32, rngs=rngs))
+        self.dense = nnx.Linear(32, 1, rngs=rngs)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        start = jnp.zeros((len(x), 32)), jnp.zeros((len(x), 32))
+        return self.dense(self.cell(x[..., None], initial_carry=start))[..., 0]
+
+
+def forecasting() -> Task:
+    """Sums of two waves with noise, 32 values each, in batches of 16."""
+    init, model = modelled(LSTM)
+
+    def loss(params: Params, key: jax.Array, size: int = 16) -> jax.Array:
+        keys = jax.random.split(key, 3)
+        speed = jax.random.uniform(keys[0], (2, size, 1), minval=0.1, maxval=1.2)
+        phase = jax.random.uniform(keys[1], (2, size, 1), maxval=6.3)
+        series = jnp.sin(speed * jnp.arange(33) + phase).sum(axis=0)
+        seen = series + 0.1 * jax.random.normal(keys[2], series.shape)
+        return jnp.square(model(params)(seen[:, :-1]) - series[:, 1:]).mean()
+
+    return Task(init, loss, partial(loss, key=jax.random.key(18), size=500))
+
+
+def recommender() -> Task:
+    """Which of two things each of 200 people prefers, in batches of 128."""
+    people, things = (
+        jax.random.normal(key, (count, 6))
+        for key, count in zip(
+            jax.random.split(jax.random.key(19)), (200, 400), strict=True
+        )
+    )
+    shapes = {"people": (200, 12), "things": (400, 12), "liked": (400,)}
+
+    def init(key: jax.Array) -> Params:
+        keys = jax.random.split(key, len(shapes))
+        return {
+            name: 0.1 * jax.random.normal(key, shape)
+            for key, (name, shape) in zip(keys, shapes.items(), strict=True)
+        }
+
+    def loss(params: Params, key: jax.Array, size: int = 128) -> jax.Array:
+        keys = jax.random.split(key, 3)
+        who = jax.random.randint(keys[0], (size,), 0, len(people))
+        pair = jax.random.randint(keys[1], (2, size), 0, len(things))
+        gap = (people[who] * (things[pair[0]] - things[pair[1]])).sum(axis=-1)
+        first = jax.random.bernoulli(keys[2], jax.nn.sigmoid(gap))
+        score = (params["people"][who] * params["things"][pair]).sum(axis=-1)
+        score = score + params["liked"][pair]
+        margin = (score[0] - score[1]) * jnp.where(first, 1, -1)
+        return jax.nn.softplus(-margin).mean()
+
+    return Task(init, loss, partial(loss, key=jax.random.key(20), size=4000))
