@@ -7,10 +7,13 @@ from clr_core._clean import BAND, TINY, CleanCurve, Facts
 from clr_core._rules import Bounds
 
 FEW = 10
+FACTOR = 4  # from where the fall is done to the last rate, that shows what follows
+LOW, NARROW = 0.25, 2.5  # of the fall; from the first rate of such a loss to the last
 
 DOUBTS = (
     "max_lr: the loss falls from the first rates on, test smaller ones",
-    "max_lr: the loss has not risen by the last rate",
+    "max_lr: the loss falls to the last rates, test larger ones",
+    "max_lr: the loss rises soon after its fall, take more steps or use lr_sweep",
     "stopped early: more than half of the rates are left",
     f"few points: fewer than {FEW} make the fall",
     "noise: it is more than a quarter of the fall",
@@ -19,9 +22,11 @@ DOUBTS = (
 
 def doubts(curve: CleanCurve, facts: Facts, bounds: Bounds) -> tuple[jax.Array, ...]:
     """Returns whether each of the reservations holds."""
+    risen, last = _risen(curve, facts, bounds), jnp.maximum(curve.points - 1, 0)
     return (
         _falls_at_first(curve, bounds),
-        ~_risen(curve, facts, bounds),
+        ~risen & (curve.lrs[last] < FACTOR * curve.lrs[bounds.done]),
+        risen & _narrow(curve),
         2 * curve.points < curve.lrs.size,
         curve.lowest - bounds.begin < FEW,
         facts.fall < 4 * facts.noise,
@@ -37,6 +42,13 @@ def _falls_at_first(curve: CleanCurve, bounds: Bounds) -> jax.Array:
     """
     high = curve.height[curve.reach] > 1 + BAND
     return high & (2 * bounds.begin < curve.lowest)
+
+
+def _narrow(curve: CleanCurve) -> jax.Array:
+    """Returns whether a loss of a quarter of the fall or less is seen at few rates."""
+    low = curve.height <= LOW
+    first, last = low.argmax(), low.size - 1 - low[::-1].argmax()
+    return curve.lrs[last] < NARROW * curve.lrs[first]
 
 
 def _risen(curve: CleanCurve, facts: Facts, bounds: Bounds) -> jax.Array:

@@ -8,8 +8,8 @@ import numpy as np
 
 from clr_core._clean import BAND, CleanCurve
 
-LEFT = 0.1  # of the fall where it stops, where the rate grows e-fold in a step
-LAG = 5  # steps by which a loss comes after the rate that made it
+LEFT = 0.07  # of the fall where it stops
+STEPS = 15  # at max_lr that do what the test did until there
 RATIO = 10  # of max_lr to base_lr
 SOLVED = 1e-24
 FASTEST = 20
@@ -22,12 +22,14 @@ class Bounds(NamedTuple):
         max_lr: the upper bound.
         limit: half the rate from which the loss grows, as far as it is known.
         begin: the index of the last rate before a tenth of the fall is done.
+        done: the index from which on all but a small share of it is done.
         end: the index from which on the loss has risen.
     """
 
     max_lr: jax.Array
     limit: jax.Array
     begin: jax.Array
+    done: jax.Array
     end: jax.Array
 
 
@@ -91,24 +93,22 @@ def minimum(curve: CleanCurve) -> jax.Array:
 def smith(curve: CleanCurve) -> Bounds:
     """Returns the bounds of a cycle.
 
-    The loss stops falling where all but a small share of its fall is done; that is the
-    work of smaller rates, so the rate a few steps before is max_lr. The share is less
-    the more steps there are in which the rate grows e-fold, since a slow test has time
-    to fall at small rates already. At most it is half the rate from which the loss
-    grows; as far as it has not grown, half the last rate; and the rate at which the
-    loss was solved to the last digit, as from there nothing is left to grow.
+    The loss stops falling where all but a small share of its fall is done. That is the
+    work of all the rates until there, and a slow test does it at small ones; so it is
+    their sum that counts, and max_lr comes to it in a number of steps. At most it is
+    half the rate from which the loss grows; as far as it has not grown, half the last
+    rate; and the rate at which the loss was solved to the last digit, as from there
+    nothing is left to grow.
     """
     lrs, median = curve.lrs, curve.median
     end = _end(curve)
-    growth = jnp.log(lrs[1:] / lrs[:-1]).clip(0)
-    share = LEFT * jnp.cbrt(jnp.append(growth, 0))
-    done = (curve.height <= share).argmax()  # the lowest point is 0 high
-    stops = lrs[jnp.maximum(done - min(LAG, lrs.size // 10), 0)]
+    done = (curve.height <= LEFT).argmax()  # the lowest point is 0 high
+    stops = jnp.cumsum(lrs / STEPS)[done]
     solved = (median >= 0) & (median < SOLVED * curve.start)
     solved = jnp.where(solved, lrs, jnp.inf).min()
     last = lrs[jnp.maximum(curve.points - 1, 0)]
     limit = jnp.minimum(jnp.minimum(_limit(curve, end), last) / 2, solved)
-    return Bounds(jnp.minimum(stops, limit), limit, _begin(curve), end)
+    return Bounds(jnp.minimum(stops, limit), limit, _begin(curve), done, end)
 
 
 def _begin(curve: CleanCurve) -> jax.Array:
