@@ -1,10 +1,11 @@
-"""Further tasks: those of the second choice, and those it is reported on.
+"""The tasks of the protocol's later rounds.
 
 As in `lab.battery.tasks`, networks are of Flax NNX and small.
 """
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -24,9 +25,10 @@ from lab.battery.tasks import (
     modelled,
 )
 from lab.data import FashionMNIST
+from lab.transformer.text import Text
 
 
-def further_tasks(data: FashionMNIST) -> dict[str, Callable[[], Task]]:
+def further_tasks(data: FashionMNIST, text: Text) -> dict[str, Callable[[], Task]]:
     """The further tasks by name, to be made one at a time."""
     train, test = images_of(data.train), images_of(data.test)
     return {
@@ -41,10 +43,17 @@ def further_tasks(data: FashionMNIST) -> dict[str, Callable[[], Task]]:
         "graph": graph,
         "LSTM": forecasting,
         "recommender": recommender,
+        "counts": counts,
+        "quantiles": quantiles,
+        "sets": sets,
+        "signals": signals,
+        "n-grams": partial(n_grams, text),
+        "neural ODE": spirals,
+        "experts": experts,
     }
 
 
-# for choosing
+# the first four of the second round
 
 
 def contrastive(train: Pixels, test: Pixels) -> Task:
@@ -128,7 +137,7 @@ def rare_events() -> Task:
     return Task(init, loss, partial(loss_of, x=x[5000:], y=y[5000:]))
 
 
-# for reporting
+# the other seven
 
 
 class Mixer(nnx.Module):
@@ -327,3 +336,176 @@ def recommender() -> Task:
         return jax.nn.softplus(-margin).mean()
 
     return Task(init, loss, partial(loss, key=jax.random.key(20), size=4000))
+
+
+# the third round
+
+
+def counts() -> Task:
+    """Poisson regression: how often something happens, in batches of 64."""
+    keys = jax.random.split(jax.random.key(21), 3)
+    x = jax.random.normal(keys[0], (5000, 12))
+    rate = jnp.exp(x @ jax.random.normal(keys[1], (12,)) / 4 + 1)
+    y = jax.random.poisson(keys[2], rate).astype(jnp.float32)
+
+    def init(key: jax.Array) -> Params:
+        return {"w": 0.1 * jax.random.normal(key, (12,)), "b": jnp.zeros(())}
+
+    def loss_of(params: Params, x: jax.Array, y: jax.Array) -> jax.Array:
+        log_rate = x @ params["w"] + params["b"]
+        return (jnp.exp(log_rate) - y * log_rate).mean()
+
+    def loss(params: Params, key: jax.Array) -> jax.Array:
+        rows = jax.random.randint(key, (64,), 0, 4000)
+        return loss_of(params, x[rows], y[rows])
+
+    return Task(init, loss, partial(loss_of, x=x[4000:], y=y[4000:]))
+
+
+def quantiles() -> Task:
+    """Three quantiles of a number with heavy tails, in batches of 64."""
+    asked = jnp.array([0.1, 0.5, 0.9])
+    init, model = modelled(lambda rngs: Coder((4, 48, 48, 3), rngs))
+
+    def loss(params: Params, key: jax.Array, size: int = 64) -> jax.Array:
+        keys = jax.random.split(key)
+        x = jax.random.uniform(keys[0], (size, 4), minval=-2, maxval=2)
+        width = 0.2 + jnp.abs(x[:, 1])
+        noise = width * jax.random.t(keys[1], 3.0, (size,))
+        y = jnp.sin(2 * x[:, 0]) + x[:, 2] * x[:, 3] + noise
+        above = y[:, None] - model(params)(x)
+        return jnp.maximum(asked * above, (asked - 1) * above).mean()
+
+    return Task(init, loss, partial(loss, key=jax.random.key(22), size=4000))
+
+
+class Sets(nnx.Module):
+    """A network for each member, a sum, a network for the set."""
+
+    def __init__(self, rngs: nnx.Rngs):
+        self.member = Coder((3, 32, 32), rngs)
+        self.whole = Coder((32, 32, 1), rngs)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return self.whole(self.member(x).sum(axis=1))[:, 0]
+
+
+def sets() -> Task:
+    """How far twelve points lie from their mean, in batches of 32."""
+    init, model = modelled(Sets)
+
+    def loss(params: Params, key: jax.Array, size: int = 32) -> jax.Array:
+        keys = jax.random.split(key)
+        width = jax.random.uniform(keys[0], (size, 1, 1), minval=0.2, maxval=2)
+        x = width * jax.random.normal(keys[1], (size, 12, 3))
+        apart = jnp.linalg.norm(x - x.mean(axis=1, keepdims=True), axis=-1)
+        return jnp.abs(model(params)(x) - apart.mean(axis=1)).mean()
+
+    return Task(init, loss, partial(loss, key=jax.random.key(23), size=2000))
+
+
+class Signals(nnx.Module):
+    """Two convolutions over time with layer norms, and the mean of what they say."""
+
+    def __init__(self, rngs: nnx.Rngs):
+        self.first = nnx.Linear(8, 16, rngs=rngs)
+        self.second = nnx.Linear(64, 32, rngs=rngs)
+        self.norm = nnx.LayerNorm(16, rngs=rngs)
+        self.dense = nnx.Linear(32, 4, rngs=rngs)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        x = nnx.relu(self.norm(self.first(x.reshape(len(x), -1, 8))))
+        parts = [x[:, k : x.shape[1] - 3 + k] for k in range(4)]
+        x = nnx.relu(self.second(jnp.concatenate(parts, axis=-1)))
+        return self.dense(x.mean(axis=1))
+
+
+def signals() -> Task:
+    """Which of four forms a noisy wave has, in batches of 16."""
+    init, model = modelled(Signals)
+
+    def loss(params: Params, key: jax.Array, size: int = 16) -> jax.Array:
+        keys = jax.random.split(key, 4)
+        form = jax.random.randint(keys[0], (size,), 0, 4)
+        speed = jax.random.uniform(keys[1], (size, 1), minval=0.1, maxval=0.4)
+        phase = jax.random.uniform(keys[2], (size, 1), maxval=6.3)
+        at = speed * jnp.arange(128) + phase
+        saw = at / jnp.pi % 2 - 1
+        forms = jnp.stack([jnp.sin(at), jnp.sign(jnp.sin(at)), saw, jnp.abs(saw)])
+        x = forms[form, jnp.arange(size)] + 0.4 * jax.random.normal(keys[3], at.shape)
+        return cross_entropy(model(params)(x), form)
+
+    return Task(init, loss, partial(loss, key=jax.random.key(24), size=1000))
+
+
+class NGrams(nnx.Module):
+    """The embeddings of six characters, side by side, through a hidden layer."""
+
+    def __init__(self, vocabulary: int, rngs: nnx.Rngs):
+        self.token = nnx.Embed(vocabulary, 12, rngs=rngs)
+        self.layers = Coder((72, 96, vocabulary), rngs)
+
+    def __call__(self, tokens: jax.Array) -> jax.Array:
+        return self.layers(self.token(tokens).reshape(len(tokens), -1))
+
+
+def n_grams(text: Text) -> Task:
+    """The next character after six, in batches of 64."""
+    init, model = modelled(lambda rngs: NGrams(text.vocabulary, rngs))
+    learned, asked = jnp.asarray(text.first), jnp.asarray(text.second)
+
+    def loss_of(params: Params, characters: jax.Array, places: jax.Array) -> jax.Array:
+        seven = characters[places[:, None] + jnp.arange(7)].astype(jnp.int32)
+        return cross_entropy(model(params)(seven[:, :6]), seven[:, 6])
+
+    def loss(params: Params, key: jax.Array) -> jax.Array:
+        places = jax.random.randint(key, (64,), 0, len(learned) - 7)
+        return loss_of(params, learned, places)
+
+    some = jnp.asarray(np.linspace(0, len(asked) - 8, 4000).astype(np.int32))
+    return Task(init, loss, partial(loss_of, characters=asked, places=some))
+
+
+def spirals() -> Task:
+    """Where a swing comes to after a time, through 20 steps of Euler: batches of 32."""
+    init, model = modelled(lambda rngs: Coder((2, 32, 32, 2), rngs))
+    true = jnp.array([[-0.1, 2.0], [-2.0, -0.1]])
+
+    def loss(params: Params, key: jax.Array, size: int = 32) -> jax.Array:
+        start = jax.random.uniform(key, (size, 2), minval=-2, maxval=2)
+        move = model(params)
+
+        def step(carry: tuple[jax.Array, jax.Array], _: None) -> tuple[Any, jax.Array]:
+            guess, truth = carry
+            guess, truth = guess + 0.05 * move(guess), truth + 0.05 * truth @ true
+            return (guess, truth), jnp.abs(guess - truth).mean()
+
+        _, apart = jax.lax.scan(step, (start, start), length=20)
+        return apart.mean()
+
+    return Task(init, loss, partial(loss, key=jax.random.key(25), size=1000))
+
+
+class Experts(nnx.Module):
+    """Four networks, and one that says by how much each counts."""
+
+    def __init__(self, rngs: nnx.Rngs):
+        self.gate = nnx.Linear(8, 4, rngs=rngs)
+        self.experts = nnx.List([Coder((8, 24, 1), rngs) for _ in range(4)])
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        said = jnp.concatenate([expert(x) for expert in self.experts], axis=-1)
+        return (nnx.softmax(self.gate(x)) * said).sum(axis=-1)
+
+
+def experts() -> Task:
+    """A number that follows another rule in each quarter, in batches of 64."""
+    rules = jax.random.normal(jax.random.key(26), (4, 8))
+    init, model = modelled(Experts)
+
+    def loss(params: Params, key: jax.Array, size: int = 64) -> jax.Array:
+        x = jax.random.normal(key, (size, 8))
+        rule = rules[2 * (x[:, 0] > 0) + (x[:, 1] > 0)]
+        return jnp.square(model(params)(x) - (rule * x).sum(axis=-1)).mean()
+
+    return Task(init, loss, partial(loss, key=jax.random.key(27), size=2000))

@@ -114,8 +114,8 @@ def measured(settings: Settings, data_dir: Path | None, cell: Cell) -> dict[str,
 @cache
 def made_task(name: str, data_dir: Path | None) -> Task:
     """A task of that name."""
-    data = load(data_dir)
-    return (tasks(data, read_text()) | further_tasks(data))[name]()
+    given = load(data_dir), read_text()
+    return (tasks(*given) | further_tasks(*given))[name]()
 
 
 def grid_of_cycles(

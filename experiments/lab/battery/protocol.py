@@ -1,10 +1,10 @@
-"""The protocol of battery.py, fixed before the figures of the reporting half were seen.
+"""The protocol of battery.py, fixed before the figures of the reporting part were seen.
 
-1. A cell is a task with an optimizer. Fourteen tasks, four optimizers each, ten
-   optimizers in all: 56 cells. Half of the tasks are for choosing: the reading of
-   max_lr, its constants, the ratio of the bounds and the sweep's rules were chosen
-   on them. The other half is for reporting: nothing was tried on it before this was
-   committed, and nothing is changed for what it shows.
+1. A cell is a task with an optimizer: 32 tasks, four optimizers each, fourteen
+   optimizers in all, 128 cells. 25 of the tasks are for choosing: the reading of
+   max_lr, its constants and reservations, the ratio of the bounds and the sweep's
+   rules were chosen on them. The other seven are for reporting: nothing was tried on
+   them before this was committed, and nothing is changed for what they show.
 2. The truth of a cell: one triangular cycle of 800 steps, from a tenth of the peak and
    back, for each of 13 peaks, each twice the one before, on 3 seeds. The grid goes on
    where the best peak is at its edge. What counts is the loss held out at the end,
@@ -13,35 +13,32 @@
    two peaks of the grid on the line between their losses in the log of the rate. Best
    is the lowest of the grid. Outside the grid the regret rises to 1 in three octaves.
 4. Range tests of 100, 300 and 1,000 steps from 1e-6 to 10, on each of the seeds, and
-   the rules read them: bounds() of this library, the reading before it (half the rate
-   from which the loss grows), and what fastai (valley), torch-lr-finder and Lightning
-   suggest by their own definitions. A curve that a rule refuses counts as refused, and
-   not in the mean regret. Three seeds together: the median of their three max_lr, and
-   the max_lr of their mean curve.
+   the rules read them: bounds() of this library, the reading of its first version
+   (half the rate from which the loss grows), and what fastai (valley), torch-lr-finder
+   and Lightning suggest by their own definitions. A curve that a rule refuses counts
+   as refused, and not in the mean regret. Three seeds together: the median of their
+   three max_lr, and the max_lr of their mean curve.
 5. lr_sweep with its defaults, once on each of the seeds, without held-out batches.
 6. Beside it: whether half a cosine from the peak to 0 prefers the same peak (seed 0),
    and what the ratios 1, 4, 10, 30, 100 and 400 of max_lr to base_lr end at (seed 0).
-7. Goals on the reporting half. bounds(): mean regret at most 4, 2.3 and 1.2 % at 100,
+7. Goals on the reporting part. bounds(): mean regret at most 4, 2.3 and 1.2 % at 100,
    300 and 1,000 steps, over a tenth in at most 8, 6 and 1 % of the tests. lr_sweep:
    mean regret at most 1 %, never over a tenth, in 95 % of the sweeps within 3 times of
    the range of peaks whose regret is at most 2 %, by at most 1,500 steps in all.
    Reservations: at least half of the tests whose regret is over a tenth carry one that
    bears on max_lr, and at most a tenth of the others.
-8. What changed after a first report: lr_sweep took half of the best peak, with a mean
-   regret of 1.0 % and 2 of 84 over a tenth. On the choosing half the middle of the
-   peaks as good as it, halved, has the same mean and at most 3.2 % in place of 5.4 %.
-   So it was taken, and the sweeps were measured again. Nothing else was.
-9. A second round, since the first report missed goals: at 1,000 steps a mean regret of
-   1.3 % and one of 84 tests over a tenth, and no reservation where bounds() failed. On
-   21 cells outside of the battery bounds() failed more, where the best peak stands
-   close to those at which training fails: 10.1, 8.1 and 3.7 % at 100, 300 and 1,000
-   steps. Four of their tasks with four optimizers each joined the choosing half, which
-   is 44 cells now. The reading and its reservations are chosen anew on it, and on
-   further cells of its tasks outside of the battery; the half of the first report is
-   not looked at for it. It is reported once on seven new tasks with four optimizers
-   each, which nobody had measured when this was committed: the reporting part, 28 of
-   100 cells, with fourteen optimizers in all. The half of the first report is the
-   second look. The goals are those of 7, for both.
+8. This is the third round.
+   The first had fourteen tasks, seven of them for reporting. bounds() left 2.5, 1.7
+   and 1.3 % there at 100, 300 and 1,000 steps, over a tenth in 5, 1 and 1 % of the
+   tests; none of these carried a reservation. lr_sweep took half of the best peak then;
+   by the half for choosing it took the middle of the peaks as good as that, halved.
+   The second added four tasks on which bounds() fails, for choosing, and chose a
+   reading by the sum of the rates of the fall. It left 1.1, 1.2 and 1.5 % on seven new
+   tasks, over a tenth nowhere, but 7 and 6 % of the tests of the first reporting half
+   over a tenth at 300 and 1,000 steps. So it is not taken.
+   For the third all of these are for choosing, with 67 cells of their tasks measured
+   outside of the battery; what is chosen is what has the least mean over the tasks,
+   and does well on each task when it is chosen on all the others.
 """
 
 from collections.abc import Callable
@@ -73,7 +70,7 @@ class Optimizer(NamedTuple):
 class Settings:
     """What the figures depend on."""
 
-    cells: int = 100
+    cells: int = 128
     seeds: int = 3
     peaks: int = 13
     cycle: int = 800
@@ -118,8 +115,6 @@ PARTS = {
         "variational": ("momentum", "AdamW", "NAdam", "LAMB"),
         "word embeddings": ("momentum", "Adam", "Adafactor", "Adagrad"),
         "rare events": ("SGD", "Adam", "LAMB", "Adagrad"),
-    },
-    "second look": {
         "logistic regression": ("SGD", "momentum", "Nesterov", "Adam"),
         "matrix factorization": ("momentum", "Nesterov", "Adam", "RMSprop"),
         "diffusion": ("Adam", "AdamW", "Lion", "Adafactor"),
@@ -127,8 +122,6 @@ PARTS = {
         "text GRU": ("momentum", "Adam", "AdamW, clipped", "RMSprop"),
         "fine-tuning": ("SGD", "Nesterov", "AdamW", "Lion"),
         "sorting transformer": ("SGD", "Adam", "AdamW", "Muon"),
-    },
-    "reporting": {
         "mixer": ("momentum", "AdamW", "Lion", "LAMB"),
         "U-Net": ("Nesterov", "AdamW", "Muon", "AdaBelief"),
         "flow": ("Adam", "AdamW, clipped", "Adafactor", "NAdam"),
@@ -136,6 +129,15 @@ PARTS = {
         "graph": ("SGD", "Adam", "AdamW", "Adagrad"),
         "LSTM": ("momentum", "Adam", "AdamW, clipped", "RMSprop"),
         "recommender": ("SGD", "Adam", "Adagrad", "AdaBelief"),
+    },
+    "reporting": {
+        "counts": ("SGD", "momentum", "Adam", "Adagrad"),
+        "quantiles": ("Nesterov", "Adam", "Lion", "NAdam"),
+        "sets": ("momentum", "AdamW", "RMSprop", "LAMB"),
+        "signals": ("SGD", "Adam", "Lion", "AdaBelief"),
+        "n-grams": ("momentum", "AdamW", "Adafactor", "Muon"),
+        "neural ODE": ("SGD", "Adam", "AdamW, clipped", "RMSprop"),
+        "experts": ("Nesterov", "AdamW", "Adagrad", "Muon"),
     },
 }
 
