@@ -9,7 +9,7 @@ import numpy as np
 from clr_core._clean import BAND, CleanCurve
 
 LEFT = 0.07  # of the fall where it stops
-STEPS = 15  # at max_lr that do what the test did until there
+STEPS = 20  # that a test makes at that rate, as to the sum of its rates, to stop there
 RATIO = 10  # of max_lr to base_lr
 SOLVED = 1e-24
 FASTEST = 20
@@ -94,8 +94,8 @@ def smith(curve: CleanCurve) -> Bounds:
     """Returns the bounds of a cycle.
 
     The loss stops falling where all but a small share of its fall is done. That is the
-    work of all the rates until there, and a slow test does it at small ones; so it is
-    their sum that counts, and max_lr comes to it in a number of steps. At most it is
+    work of all the rates until there, and a slow test does it at a small one; so max_lr
+    is above the rate there in a slow test and below it in a quick one. At most it is
     half the rate from which the loss grows; as far as it has not grown, half the last
     rate; and the rate at which the loss was solved to the last digit, as from there
     nothing is left to grow.
@@ -103,7 +103,8 @@ def smith(curve: CleanCurve) -> Bounds:
     lrs, median = curve.lrs, curve.median
     end = _end(curve)
     done = (curve.height <= LEFT).argmax()  # the lowest point is 0 high
-    stops = jnp.cumsum(lrs / STEPS)[done]
+    steps = jnp.cumsum(lrs / lrs[done])[done]
+    stops = lrs[done] * jnp.cbrt(steps / STEPS) ** 2
     solved = (median >= 0) & (median < SOLVED * curve.start)
     solved = jnp.where(solved, lrs, jnp.inf).min()
     last = lrs[jnp.maximum(curve.points - 1, 0)]

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 RATIO = 10  # of max_lr to base_lr
 BELOW = 2  # how far max_lr is below the best peaks: longer cycles want lower ones
 GOOD = 0.02  # of the fall: losses that are as good as the least
+CLEAR = 0.01  # of the loss at the start: a fall that is not of chance
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,8 +65,8 @@ class Sweep:
             found.append("max_lr: the best peak is the lowest of the grid")
         if best == len(self.losses) - 1:
             found.append("max_lr: the best peak is the highest of the grid")
-        if not self.losses[best] < self.start:
-            found.append("max_lr: no cycle ends below the loss at the start")
+        if not self.losses[best] < self.start - abs(self.start) * CLEAR:
+            found.append("max_lr: no cycle ends clearly below the loss at the start")
         return tuple(found)
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
