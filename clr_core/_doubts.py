@@ -8,7 +8,7 @@ from clr_core._rules import Bounds
 
 FEW = 10
 FACTOR = 4  # from where the fall is done to the last rate, that shows what follows
-LOW, NARROW = 0.25, 2.5  # of the fall; from the first rate of such a loss to the last
+LOW, NARROW = 0.2, 3  # of the fall; from the first rate of such a loss to the last
 
 DOUBTS = (
     "max_lr: the loss falls from the first rates on, test smaller ones",
@@ -45,7 +45,7 @@ def _falls_at_first(curve: CleanCurve, bounds: Bounds) -> jax.Array:
 
 
 def _narrow(curve: CleanCurve) -> jax.Array:
-    """Returns whether a loss of a quarter of the fall or less is seen at few rates."""
+    """Returns whether the loss is low at few rates only."""
     low = curve.height <= LOW
     first, last = low.argmax(), low.size - 1 - low[::-1].argmax()
     return curve.lrs[last] < NARROW * curve.lrs[first]

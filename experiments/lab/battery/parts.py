@@ -123,11 +123,12 @@ def grid_of_cycles(
 ) -> Callable[..., tuple[Floats, Floats]]:
     """A function from peaks and seeds to the losses held out before and after.
 
-    It trains a cycle for each, one after the other in one compiled program. A loss that
+    It trains a cycle for each, one after the other by one compiled program. A loss that
     is not finite, or above that before training, counts as that.
     """
 
-    def trained(peak: jax.Array, ratio: Any, cosine: Any, seed: jax.Array) -> Any:
+    @jax.jit
+    def trained(peak: Any, ratio: Any, cosine: Any, seed: Any) -> Any:
         key = jax.random.key(seed)
         params = task.init(key)
 
@@ -149,8 +150,6 @@ def grid_of_cycles(
         after = task.held_out(params)
         return before, jnp.where(after < before, after, before)  # NaN is not below
 
-    program = jax.jit(lambda *runs: jax.lax.map(lambda run: trained(*run), runs))
-
     def train(
         peaks: Sequence[float],
         seeds: Sequence[int],
@@ -158,13 +157,12 @@ def grid_of_cycles(
         ratio: float = 10.0,
         cosine: bool = False,
     ) -> tuple[Floats, Floats]:
-        shape = len(peaks), len(seeds)
-        peak, seed = np.meshgrid(
-            np.array(peaks, np.float32), np.array(seeds, np.int32), indexing="ij"
-        )
-        same = np.full(peak.size, ratio, np.float32), np.full(peak.size, cosine)
-        before, after = program(peak.ravel(), *same, seed.ravel())
-        return np.reshape(before, shape), np.reshape(after, shape)
+        ends = [
+            [trained(np.float32(peak), ratio, cosine, seed) for seed in seeds]
+            for peak in peaks
+        ]
+        before, after = np.moveaxis(np.array(ends, np.float32), -1, 0)
+        return before, after
 
     return train
 
