@@ -9,18 +9,25 @@ from hypothesis import strategies as st
 from strict import SETTINGS, TOGETHER_OR_ALONE
 
 from clr_core import suggest_bounds, suggest_lr
-from clr_core._doubts import DOUBTS
+from clr_core._doubts import DOUBTS, _risen
 from clr_core._reading import reading
+from clr_core._rules import smith
 
 RULES = ("valley", "slide", "steep", "minimum", "smith", "limit")
 LRS = np.geomspace(1e-6, 10, 100)
-SMALLER, LARGER, STOPPED, FEW, NOISE = DOUBTS
+SMALLER, LARGER, SOON, STOPPED, FEW, NOISE = DOUBTS
 
 
 def reservations(lrs, losses):
     """Returns what is said of the bounds of a curve, nothing where there are none."""
     read = reading("reservations", lrs, losses)
     return read.reservations() if read.sound else ()
+
+
+def risen(lrs, losses):
+    """Whether the loss has risen by the last rate."""
+    read = reading("risen", lrs, losses)
+    return bool(_risen(read.curve, read.facts, smith(read.curve)))
 
 
 def curve(lrs=LRS, centre=-2.0, noise=0.0):
@@ -77,18 +84,43 @@ def test_a_network_that_settles_does_not_fall_from_the_first_rates_on():
 
 
 def test_reservations_name_max_lr_where_they_bear_on_it():
-    bears = [text.startswith("max_lr: ") for text in (SMALLER, LARGER)]
-    assert bears == [True, True]
+    assert all(text.startswith("max_lr: ") for text in (SMALLER, LARGER, SOON))
     assert not any("max_lr" in text for text in (STOPPED, FEW, NOISE))
+
+
+@pytest.mark.parametrize(("apart", "told"), [(3.7, True), (4.3, False)])
+@pytest.mark.parametrize("size", [100, 400])
+def test_a_fall_that_is_done_close_to_the_last_rate_is_told(apart, told, size):
+    """Means over a tenth end a step half a tenth behind it."""
+    index, growth = np.arange(size), 1.02
+    lrs = 1e-4 * growth**index
+    first = size - 1 - size // 20 - round(np.log(apart) / np.log(growth))
+    losses = np.where(index < first, 2.0, 1.0)
+    assert (LARGER in reservations(lrs, losses)) is told
+    losses[-5:] = 50
+    assert LARGER not in reservations(lrs, losses)
+
+
+def test_a_loss_that_is_low_over_less_than_a_factor_of_three_is_told():
+    """Low is what has less than a fifth of the fall left."""
+    index, told = np.arange(200), {}
+    lrs = 1e-4 * 1.015**index
+    for length in range(60, 120, 4):
+        losses = np.where((index < 60) | (index > 60 + length), 2.0, 1.0)
+        low = np.flatnonzero(reading("curve", lrs, losses).curve.height <= 0.2)
+        told[lrs[low[-1]] / lrs[low[0]]] = SOON in reservations(lrs, losses)
+    assert min(told) < 2.7
+    assert max(told) > 3.3
+    assert told == {times: times < 3 for times in told}
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.05, 0.6])
 @pytest.mark.parametrize("centre", [-2.0, 0.0])
-def test_a_loss_that_never_rises_is_told(noise, centre):
+def test_a_loss_that_never_rises_has_not_risen(noise, centre):
     lrs = np.geomspace(1e-6, 10, 1000)
     losses = 0.5 + 1.5 / (1 + np.exp(4 * (np.log10(lrs) - centre)))
     losses += noise * np.random.default_rng(0).normal(size=1000)
-    assert LARGER in reservations(lrs, losses)
+    assert not risen(lrs, losses)
 
 
 @pytest.mark.parametrize(("times", "told"), [(0.9, True), (1.1, False)])
@@ -98,22 +130,23 @@ def test_a_rise_is_a_tenth_of_the_fall_and_four_deviations_of_a_mean(times, told
     losses = 10 - ((index - 20) / 20).clip(0, 1) + 0.05 * (-1.0) ** index
     noise = reading("facts", LRS, losses).facts.noise
     rise = times * (0.1 + 4 * noise / np.sqrt(11))
-    risen = losses + rise * (index >= 80)
-    assert (LARGER in reservations(LRS, risen)) is told
+    higher = losses + rise * (index >= 80)
+    assert risen(LRS, higher) is not told
 
 
 @pytest.mark.parametrize(("height", "told"), [(0.09, True), (0.11, False)])
 def test_one_loss_rises_by_a_tenth_of_the_fall(height, told):
     index = np.arange(100)
     losses = 10 - ((index - 20) / 20).clip(0, 1) + height * (index == 97)
-    assert (LARGER in reservations(LRS, losses)) is told
+    assert risen(LRS, losses) is not told
 
 
 @pytest.mark.parametrize("unit", [2.0**-20, 1.0, 2.0**20])
 def test_a_rise_within_the_noise_is_none_in_any_unit(unit):
     losses = 0.5 + 1.5 / (1 + np.exp(4 * (np.log10(LRS) + 2))) + 0.2 * (LRS > 0.3)
     losses += 0.3 * np.random.default_rng(3).normal(size=100)
-    assert reservations(LRS, unit * losses) == (LARGER,)
+    assert not risen(LRS, unit * losses)
+    assert reservations(LRS, unit * losses) == ()
 
 
 @pytest.mark.parametrize("size", [20, 100, 400])
@@ -122,8 +155,8 @@ def test_a_loss_that_falls_to_the_last_is_told(size, slow):
     """Steeper and steeper, as with a batch that is the whole of the data."""
     lrs = np.geomspace(1e-6, 10, size)
     losses = np.exp(-np.cumsum(lrs) * 100 / size / slow)
-    assert LARGER in reservations(lrs, losses)
-    assert LARGER not in reservations(lrs, np.append(losses[:-2], [2, 3]))
+    assert not risen(lrs, losses)
+    assert risen(lrs, np.append(losses[:-2], [2, 3]))
 
 
 @pytest.mark.parametrize("size", [20, 100, 400])
@@ -132,16 +165,16 @@ def test_a_loss_that_rises_is_seldom_told_that_it_has_not(size, noise):
     lrs = np.geomspace(1e-6, 10, size)
     rng, told = np.random.default_rng(size), 0
     for _ in range(100):
-        told += LARGER in reservations(lrs, curve(lrs) + noise * rng.normal(size=size))
+        told += not risen(lrs, curve(lrs) + noise * rng.normal(size=size))
     assert told <= 1
 
 
 @pytest.mark.parametrize("high", [1, 2])
 def test_a_rise_that_only_the_last_losses_show_is_a_rise(high):
     losses = 0.5 + 1.8 / (1 + np.exp(4 * np.log10(LRS)))
-    assert LARGER in reservations(LRS, losses)
+    assert not risen(LRS, losses)
     losses[-high:] = 30
-    assert LARGER not in reservations(LRS, losses)
+    assert risen(LRS, losses)
     assert suggest_lr(LRS, losses, "limit") < LRS[-1] / 4
 
 
@@ -155,7 +188,7 @@ def test_a_test_that_leaves_most_rates_is_told(stop, told):
 
 def test_a_loss_that_ends_within_its_fall_has_not_risen():
     losses = np.where(np.arange(100) < 60, np.linspace(2, 1, 100), np.nan)
-    assert LARGER in reservations(LRS, losses)
+    assert not risen(LRS, losses)
 
 
 @pytest.mark.parametrize(("size", "told"), [(20, True), (100, False)])
@@ -190,9 +223,9 @@ def test_a_rise_is_seen_where_the_loss_is_small_beside_the_noise_of_its_start():
     rng = np.random.default_rng(0)
     losses = 0.02 + 10 / (1 + np.exp(8 * (np.log10(LRS) + 3)))
     losses *= 1 + 0.1 * rng.normal(size=100)
-    assert LARGER in reservations(LRS, losses)
+    assert not risen(LRS, losses)
     losses[-6:] = 0.03, 0.06, 0.12, 0.25, 0.5, 1
-    assert LARGER not in reservations(LRS, losses)
+    assert risen(LRS, losses)
 
 
 @pytest.mark.parametrize(("growth", "told"), [(1.9, True), (2.1, False)])
@@ -201,7 +234,7 @@ def test_a_small_loss_has_risen_where_it_is_four_times_what_it_was(growth, told)
     losses = 0.01 + 10 / (1 + np.exp(8 * (np.log10(LRS) + 3)))
     losses *= 1 + 0.1 * np.random.default_rng(0).normal(size=100)
     losses[-7:] = 0.01 * growth ** np.arange(7)
-    assert (LARGER in reservations(LRS, losses)) is told
+    assert risen(LRS, losses) is not told
 
 
 @pytest.mark.parametrize(("rise", "told"), [(0, True), (0.4, False)])
@@ -210,7 +243,7 @@ def test_a_rise_counts_where_means_show_it_above_their_own_noise(rise, told):
     lrs, index = np.geomspace(1e-6, 10, 1000), np.arange(1000)
     noise = 0.2 * np.random.default_rng(0).choice([-1, 1], 1000)
     losses = 6 + noise - np.interp(index, [300, 600, 850, 900], [0, 1, 1, 1 - rise])
-    assert (LARGER in reservations(lrs, losses)) is told
+    assert risen(lrs, losses) is not told
 
 
 def test_what_cannot_be_read_has_no_reservations():
@@ -281,7 +314,7 @@ def test_what_is_read_does_not_depend_on_where_zero_is(below):
     limits = [suggest_lr(LRS, each, "limit") for each in (losses, losses - below)]
     np.testing.assert_allclose(*limits, rtol=0.1)
     never_rising = 0.5 + 1.8 / (1 + np.exp(4 * (np.log10(LRS) + 2)))
-    assert LARGER in reservations(LRS, never_rising - below)
+    assert not risen(LRS, never_rising - below)
 
 
 def test_a_jump_counts_for_at_most_twenty_times_a_step():

@@ -25,11 +25,15 @@ def curve(size, noise=0.0, seed=0):
     return lrs, losses * (1 + noise * np.random.default_rng(seed).normal(size=size))
 
 
+def max_lrs(lrs):
+    """By the formula, the max_lr of a curve whose fall is done at each of the rates."""
+    return np.cbrt(lrs * (np.cumsum(lrs) / 20) ** 2)
+
+
 def stops(size):
-    """The rate where the curve stops falling by the formula, and a few steps before."""
-    share = 0.1 * np.cbrt(np.log(spacing(size)))
-    rate = CENTRE * 10 ** (np.log(1 / share - 1) / 4)
-    return rate / spacing(size) ** min(5, size // 10)
+    """The max_lr of the curve by the formula, at the rate where 7 % are left."""
+    rate = CENTRE * 10 ** (np.log(1 / 0.07 - 1) / 4)
+    return rate * max_lrs(spacing(size) ** np.arange(-1000.0, 1))[-1]
 
 
 def read(lrs, losses):
@@ -57,7 +61,7 @@ def test_rules_read_a_known_curve(size, noise, seed):
     assert 0.003 < minimum < 0.04
     assert 0.02 < limit < 0.3
     assert smith == max_lr
-    assert stops(size) / 1.05 < max_lr < stops(size) * step**1.05 * 10**0.1
+    assert stops(size) / 1.05 < max_lr < stops(size) * step**1.05 * 10**0.12
     np.testing.assert_allclose(base_lr, max_lr / 10, rtol=1e-6)
 
 
@@ -230,22 +234,34 @@ def index_of(rate, lrs):
 @pytest.mark.parametrize(
     "size", [20, 100, *(pytest.param(n, marks=pytest.mark.slow) for n in (24, 45, 60))]
 )
-def test_max_lr_comes_a_few_steps_before_the_fall_is_done(size):
+def test_max_lr_is_the_rate_where_the_fall_is_done_by_a_power_of_its_steps(size):
     """Means over a tenth end a step half a tenth behind it."""
     lrs, losses = steps(size, size // 2)
-    found = index_of(suggest_bounds(lrs, losses)[1], lrs)
-    assert found == size // 2 + size // 20 - min(5, size // 10)
+    done = size // 2 + size // 20
+    max_lr = suggest_bounds(lrs, losses)[1]
+    np.testing.assert_allclose(max_lr, max_lrs(lrs)[done], rtol=1e-4)
 
 
 @pytest.mark.parametrize("size", [100, 400])
 @pytest.mark.parametrize("ratio", [1.02, 1.05, 1.2])
 @pytest.mark.parametrize("part", [0.95, 1.05])
-def test_the_fall_is_done_but_for_a_share_by_the_local_spacing(size, ratio, part):
+def test_the_fall_is_done_but_for_seven_percent(size, ratio, part):
     first, second = int(0.45 * size), int(0.75 * size)
-    share = 0.1 * np.log(ratio) ** (1 / 3)
-    lrs, losses = steps(size, first, second, part * share, ratio)
-    found = index_of(suggest_bounds(lrs, losses)[1], lrs)
+    lrs, losses = steps(size, first, second, part * 0.07, ratio)
+    found = index_of(suggest_bounds(lrs, losses)[1], max_lrs(lrs))
     assert (found > (first + second) / 2) == (part > 1)
+
+
+@pytest.mark.parametrize("times", [3, 10])
+def test_max_lr_does_not_move_with_the_length_where_it_is_the_sum_that_counts(times):
+    """The loss depends on the sum of the rates, of which there are so many more."""
+    found = []
+    for size in (200, 200 * times):
+        lrs = np.geomspace(1e-6, 10, size)
+        done = np.cumsum(lrs)
+        losses = 1 + 2 * np.exp(-100 * done) + np.expm1(lrs.clip(5) - 5)
+        found.append(float(suggest_bounds(lrs, losses)[1]))
+    assert times ** -0.4 < found[1] / found[0] < 1
 
 
 @pytest.mark.parametrize("size", [100, 400])
