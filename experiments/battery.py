@@ -2,7 +2,7 @@
 
     python experiments/battery.py
 
-trains small networks of fourteen kinds with ten optimizers at every peak of a
+trains small networks of 32 kinds with fourteen optimizers at every peak of a
 grid, lets the finders say theirs, follows the protocol in
 experiments/lab/battery/protocol.py and leaves battery.json, a picture and a
 page, which ends with the protocol, in runs/battery. Under an hour on two

@@ -25,7 +25,7 @@ from clr_core import clr
 from clr_optax import lr_range_test, lr_sweep
 from lab import LabError
 from lab.battery.further import further_tasks
-from lab.battery.protocol import OPTIMIZERS, Cell, Settings
+from lab.battery.protocol import GOOD, OPTIMIZERS, Cell, Settings
 from lab.battery.tasks import Task, tasks
 from lab.data import load
 from lab.saved import digits, sweep_to_json
@@ -77,9 +77,9 @@ def measured(settings: Settings, data_dir: Path | None, cell: Cell) -> dict[str,
     seeds, first = range(settings.seeds), range(1)
 
     lowest = OPTIMIZERS[cell.optimizer].lowest
-    peaks = [2.0 ** (lowest + k) for k in range(settings.peaks)]
+    peaks, most = [2.0 ** (lowest + k) for k in range(settings.peaks)], settings.peaks
     before, after = train(peaks, seeds)
-    while (edge := _edge(after)) is not None and len(peaks) < 2 * settings.peaks:
+    while (edge := _good_edge(before, after)) is not None and len(peaks) < 2 * most:
         more = [peaks[edge] * 2.0 ** (k if edge else -k) for k in (1, 2, 3)]
         after = np.concatenate([after, train(more, seeds)[1]])
         order = np.argsort(peaks + more)
@@ -187,7 +187,8 @@ def sweeps(
     return list(map(sweep_to_json, sweeps))
 
 
-def _edge(after: Floats) -> int | None:
-    """The index of the best peak, 0 or -1, if it is the first or the last."""
-    best = int(after.mean(axis=1).argmin())
-    return {0: 0, len(after) - 1: -1}.get(best)
+def _good_edge(before: Floats, after: Floats) -> int | None:
+    """The index of a peak at the edge, 0 or -1, that is as good as the best."""
+    ends = after.mean(axis=1)
+    most = ends.min() + GOOD * (before.mean() - ends.min())
+    return next((edge for edge in (0, -1) if ends[edge] <= most), None)

@@ -7,8 +7,9 @@
    them before this was committed, and nothing is changed for what they show.
 2. The truth of a cell: one triangular cycle of 800 steps, from a tenth of the peak and
    back, for each of 13 peaks, each twice the one before, on 3 seeds. The grid goes on
-   where the best peak is at its edge. What counts is the loss held out at the end,
-   the mean over the seeds; where it is not below the untrained one, that.
+   where a peak at its edge is as good as the best, to 2 % regret. What counts is the
+   loss held out at the end, the mean over the seeds; where it is not below the
+   untrained one, that.
 3. The regret of a rate taken as the peak is (loss - best) / (untrained - best), between
    two peaks of the grid on the line between their losses in the log of the rate. Best
    is the lowest of the grid. Outside the grid the regret rises to 1 in three octaves.
@@ -39,6 +40,12 @@
    For the third all of these are for choosing, with 67 cells of their tasks measured
    outside of the battery; what is chosen is what has the least mean over the tasks,
    and does well on each task when it is chosen on all the others.
+9. What changed after its report: a grid went on only where the best peak was at its
+   edge, and so ended in 18 cells at a peak as good. The regret of a rate beyond was
+   assumed: with momentum on sets, 22 to 97 % at rates that leave 1 % when one trains
+   at them. Its figures were 1.2, 3.5 and 3.3 % at 100, 300 and 1,000 steps, over a
+   tenth in 2.5, 3.6 and 3.6 % of the tests. Now the grid goes on as in 2, and all
+   cells were measured again.
 """
 
 from collections.abc import Callable
@@ -64,6 +71,9 @@ class Optimizer(NamedTuple):
 
     make: Callable[[optax.Schedule], optax.GradientTransformation]
     lowest: int
+
+
+GOOD = 0.02  # regret: as good as the best
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 from clr_optax import RangeTest
 from lab import tables
 from lab.battery.peers import fastai_valley, lightning, torch_lr_finder
+from lab.battery.protocol import GOOD
 from lab.saved import sweep_from_json
 from lab.tables import Table
 
 Floats = NDArray[np.float64]
-GOOD, BAD = 0.02, 0.1  # regrets: as good as the best; a failure
+BAD = 0.1  # regret: a failure
 
 
 @dataclass(frozen=True)
@@ -190,7 +191,7 @@ def rules(scored: Scored, part: str) -> Table:
         *("near", "spread", "refused"),
     ]
     caption = (
-        f"{PARTS[part]}. / best: the median of the rate by the best peak; near: how "
+        f"The {part} part. / best: the median of the rate by the best peak; near: how "
         "many are within 3 times of the peaks with at most 2 % regret; spread: the "
         "highest rate by the lowest over the seeds, the median of the cells."
     )
@@ -207,7 +208,7 @@ SHOWN = {
 
 
 def readme(scored: Scored) -> str:
-    """The table for a README: the rules on the reporting half."""
+    """The table for a README: the rules on the reporting part."""
     rows = []
     for words, shown in SHOWN.items():
         found = figures(of_part(scored, words, "reporting"))
@@ -348,11 +349,11 @@ def page(results: dict[str, Any], scored: Scored) -> str:
         "Learning-rate finders, measured",
         results,
         "![Each rule by the best peak](rules.png)",
-        "## The rules on the reporting half",
+        "## The rules on the reporting part",
         rules(scored, "reporting").markdown(),
         "The goals of the protocol:",
         "\n".join(f"- {line}" for line in hopes(scored)),
-        "## The rules on the choosing half",
+        "## The rules on the choosing part",
         rules(scored, "choosing").markdown(),
         "## The usual peaks",
         usual_peaks(scored).markdown(),
