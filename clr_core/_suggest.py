@@ -72,11 +72,11 @@ def suggest_lr(lrs: Vector, losses: Vector, rule: Rule = "valley") -> jax.Array:
 def suggest_bounds(lrs: Vector, losses: Vector) -> tuple[jax.Array, jax.Array]:
     """Returns the (base_lr, max_lr) of a cycle, read from a range test's curve.
 
-        max_lr  = the rate min(5, n // 10) steps, of n, before all but a share of
-                  0.1 * cbrt(log(r)) of the fall is done, at most limit
+        max_lr  = min(lr * (n / 20) ** (2 / 3), limit)
         base_lr = max_lr / 10
 
-    Here r is the ratio of neighbouring rates, and ``limit`` the rule of ``suggest_lr``.
+    Here lr is the first rate at which all but 7 % of the fall is done, n the sum of the
+    rates until there by lr, and ``limit`` the rule of ``suggest_lr``.
 
     Give both to ``clr_optax.clr_schedule`` with a step_size, half a cycle, of 2 to 10
     epochs. Train for three cycles or more, and stop at the end of one, where the rate
@@ -85,6 +85,7 @@ def suggest_bounds(lrs: Vector, losses: Vector) -> tuple[jax.Array, jax.Array]:
     Args:
         lrs: the rates, a vector, positive and strictly increasing.
         losses: the loss at each rate, a vector of the same length, 10 or more finite.
+            Those of all steps: of every tenth, n is a tenth of what it should be.
 
     Returns:
         Two float32 scalars, 0 < base_lr < max_lr. Where values cannot be checked, under
@@ -100,18 +101,17 @@ def suggest_bounds(lrs: Vector, losses: Vector) -> tuple[jax.Array, jax.Array]:
         >>> losses = [2.0] * 8 + [1.75, 1.5, 1.25, 1.0, 0.75, 0.5]
         >>> losses += [0.5, 1, 2, 4, 8, 16]
         >>> base_lr, max_lr = suggest_bounds(lrs, losses)
-        >>> float(max_lr)
-        0.015625
+        >>> round(float(max_lr), 4)
+        0.0135
         >>> float(max_lr / base_lr)
         10.0
 
     Notes:
-        The loss stops falling where the rate becomes too large to be of use. What is
-        left of the fall there depends on the length of the test: a slow one falls at
-        small rates already, and does nearly all of its fall before. So the share is
-        small where there are many steps between a rate and e times it, 1 / log(r) of
-        them. And a loss comes some steps after the rate that made it, hence the steps
-        before.
+        The loss stops falling where the rate becomes too large to be of use. But a slow
+        test, which makes many steps at rates close to each other, is done with its fall
+        at a small rate, and a quick one at a large rate. n says how slow it was: how
+        many steps at lr come to the same sum. In tests of 100, 300 and 1,000 steps from
+        1e-6 to 10 it is 7, 19 and 63.
 
         A longer test buys a better max_lr: on 28 cells of networks and optimizers
         (``experiments/battery.py``) training at it for 800 steps left on average 2.5 %

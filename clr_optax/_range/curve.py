@@ -77,9 +77,9 @@ class RangeTest:
     def bounds(self) -> tuple[float, float]:
         """Returns (base_lr, max_lr), as ``clr_core.suggest_bounds`` reads them.
 
-        They are what ``clr_schedule`` takes: max_lr is a few steps before the loss
-        stops falling, base_lr a tenth of it. Of several curves they are the medians
-        over those that can be read.
+        They are what ``clr_schedule`` takes: max_lr is about where the loss stops
+        falling, base_lr a tenth of it. Of several curves they are the medians over
+        those that can be read.
 
         Raises:
             TypeError: values are not known, under ``jit`` and ``vmap``.

@@ -65,7 +65,8 @@ class Sweep:
             found.append("max_lr: the best peak is the lowest of the grid")
         if best == len(self.losses) - 1:
             found.append("max_lr: the best peak is the highest of the grid")
-        if not self.losses[best] < self.start - abs(self.start) * CLEAR:
+        fall = self.start - self.losses[best]
+        if not fall > 0 or fall < CLEAR * abs(self.start):
             found.append("max_lr: no cycle ends clearly below the loss at the start")
         return tuple(found)
 

@@ -62,7 +62,7 @@ def lr_range_test(
     >>> batches = jnp.zeros((1, 3))  # stacked: one batch of three numbers
     >>> test = lr_range_test(loss_fn, jnp.ones(3), batches, min_lr=1e-4)
     >>> test
-    RangeTest(96 losses, rates 0.0001 to 10; bounds 0.00599 to 0.0599)
+    RangeTest(96 losses, rates 0.0001 to 10; bounds 0.00565 to 0.0565)
     >>> schedule = clr_schedule(*test.bounds(), step_size=2000)
 
     The rates, for i from 0 to num_steps - 1:

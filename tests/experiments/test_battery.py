@@ -25,7 +25,7 @@ def known_cell(cell):
     return {
         "task": cell.task,
         "optimizer": cell.optimizer,
-        "half": cell.half,
+        "part": cell.part,
         "untrained": [2.0, 2.0],
         "peaks": peaks.tolist(),
         "ends": np.stack([ends, ends], axis=1).tolist(),

@@ -364,6 +364,7 @@ def test_inside_jit_it_is_refused():
 
 
 PEAKS = np.array([0.1, 0.2, 0.4])
+CHANCE = "max_lr: no cycle ends clearly below the loss at the start"
 
 
 @pytest.mark.parametrize(
@@ -372,8 +373,13 @@ PEAKS = np.array([0.1, 0.2, 0.4])
         ([2, 1, 2], 3, ()),
         ([1, 2, 3], 4, ("max_lr: the best peak is the lowest of the grid",)),
         ([3, 2, 1], 4, ("max_lr: the best peak is the highest of the grid",)),
-        ([3, 2, np.inf], 2, ("max_lr: no cycle ends below the loss at the start",)),
-        ([3, 2, np.inf], 2.01, ()),
+        ([3, 2, np.inf], 2.0, (CHANCE,)),
+        ([3, 2, np.inf], 2.019, (CHANCE,)),  # 1 % of the start
+        ([3, 2, np.inf], 2.021, ()),
+        ([-2, -2.03, np.inf], -2.0, ()),
+        ([-2, -2.01, np.inf], -2.0, (CHANCE,)),
+        ([3, 2, np.inf], np.inf, ()),
+        ([1, 0, 1], 0, (CHANCE,)),
     ],
 )
 def test_reservations_are_told(losses, start, notes):

@@ -14,7 +14,8 @@ from clr_optax import clr_schedule
 from lab import LabError
 from lab.battery import parts
 from lab.battery.peers import fastai_valley, lightning, torch_lr_finder
-from lab.battery.protocol import HALVES, OPTIMIZERS, SHORT, Cell, Settings, cells
+from lab.battery.further import further_tasks
+from lab.battery.protocol import OPTIMIZERS, PARTS, SHORT, Cell, Settings, cells
 from lab.battery.tasks import Task, tabular, tasks
 
 STEPS = 20
@@ -69,15 +70,36 @@ def test_the_grid_goes_on_where_its_best_peak_is_at_the_edge(monkeypatch):
     assert found["sweeps"][0]["start"] <= 2
 
 
-def test_all_tasks_have_their_optimizers_and_halves():
-    named = {task for half in HALVES.values() for task in half}
-    assert named == set(tasks(random_images(1, 1), text=None))
+@pytest.mark.parametrize(
+    ("ends", "edge"),
+    [
+        ([1, 2, 3], 0),
+        ([3, 2, 1], -1),
+        ([2, 1, 2], None),
+        ([1.13, 1, 2], 0),
+        ([1.15, 1, 2], None),
+        ([2, 1, 1.13], -1),
+        ([2, 1, 1.15], None),
+    ],
+)
+def test_an_edge_is_good_to_two_percent_of_the_fall(ends, edge):
+    """A fall from 8 to 1, the means of two seeds."""
+    after = np.add.outer(ends, [-0.5, 0.5])
+    assert parts._good_edge(np.full((3, 2), 8.0), after) == edge
+
+
+def test_all_tasks_have_their_optimizers_and_parts():
+    named = {task for part in PARTS.values() for task in part}
+    images = random_images(1, 1)
+    assert named == set(tasks(images, text=None)) | set(further_tasks(images, None))
     whole = cells(Settings())
     assert len(whole) == len(set(whole)) == Settings().cells
-    for half in HALVES.values():
-        assert sum(cell.task in half for cell in whole) == Settings().cells / 2
     assert {cell.optimizer for cell in whole} == OPTIMIZERS.keys()
-    assert {cell.half for cell in cells(SHORT)} == HALVES.keys()
+    assert {cell.part for cell in cells(SHORT)} == PARTS.keys()
+    reporting = [cell.task for cell in whole if cell.part == "reporting"]
+    choosing = {cell.task for cell in whole if cell.part == "choosing"}
+    assert len(reporting) == 28
+    assert choosing.isdisjoint(reporting)
 
 
 LRS = np.geomspace(1e-6, 10, 200)
