@@ -261,7 +261,7 @@ def test_max_lr_does_not_move_with_the_length_where_it_is_the_sum_that_counts(ti
         done = np.cumsum(lrs)
         losses = 1 + 2 * np.exp(-100 * done) + np.expm1(lrs.clip(5) - 5)
         found.append(float(suggest_bounds(lrs, losses)[1]))
-    assert times ** -0.4 < found[1] / found[0] < 1
+    assert times**-0.4 < found[1] / found[0] < 1
 
 
 @pytest.mark.parametrize("size", [100, 400])

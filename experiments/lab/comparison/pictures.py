@@ -9,8 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullLocator
 
-from clr_optax import RangeTest
-from lab.comparison.report import SHOWN, accuracy, at, cycle_ends, landscape
+from lab.comparison.report import SHOWN, accuracy, at, curves, cycle_ends, landscape
 from lab.comparison.schedules import RANGE_TEST, SCHEDULES, SWEEP
 from lab.saved import DASHES, panels, save_figure
 
@@ -33,12 +32,6 @@ def draw_range_test(results: Results) -> Figure:
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     curves(results).plot(figure.subplots())
     return figure
-
-
-def curves(results: Results) -> RangeTest:
-    """The range test of all seeds, from its lists."""
-    test = results["range_test"]
-    return RangeTest(np.array(test["lrs"]), np.array(test["losses"], float))
 
 
 def bounds_by_seed(results: Results) -> list[tuple[float, float]]:
@@ -122,11 +115,13 @@ def draw_landscape(results: Results) -> Figure:
         text.set(size=8, color="k" if value > best - 3 else "w")
         text.set_anncoords("offset points")
     low, high = np.transpose(bounds_by_seed(results))
-    axes.plot(high, high / low, "x", color="tab:red", label="range test, each seed")
+    axes.plot(
+        high, high / low, "x", color="tab:red", label="range test, each seed, read anew"
+    )
     for source, color in ((RANGE_TEST, "tab:red"), (SWEEP, "tab:orange")):
         low, high = results["bounds"][source]
         (star,) = axes.plot(high, high / low, "*", color=color, ms=14)
-        star.set(mec="white", label=f"{source}, median")
+        star.set(mec="white", label=f"{source}, median, as used")
     n, epochs = settings["landscape_seeds"], settings["landscape_epochs"]
     axes.set(
         title=f"One triangular cycle in {epochs} epochs, mean of n={n} seeds",

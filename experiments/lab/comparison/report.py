@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from clr_optax import RangeTest
 from lab import tables
 from lab.comparison.schedules import (
     AVERAGE,
@@ -195,9 +196,15 @@ def first_reached(results: Results, arm: str, target: float) -> Floats:
 
 
 def bounds(results: Results, source: str = RANGE_TEST) -> str:
-    """The bounds of the range test or of the sweep."""
+    """The bounds of the range test or of the sweep with which the runs were made."""
     base_lr, max_lr = results["bounds"][source]
     return f"{base_lr:.3g} to {max_lr:.3g}"
+
+
+def curves(results: Results) -> RangeTest:
+    """The range test of all seeds, from its lists."""
+    test = results["range_test"]
+    return RangeTest(np.array(test["lrs"]), np.array(test["losses"], float))
 
 
 def cycle_ends(results: Results) -> list[int]:
@@ -314,10 +321,12 @@ def found_in_landscape(results: Results) -> str:
     own, quarter, swept = (
         100 * np.mean(results["E"][name]) for name in (RANGE_TEST, QUARTER, SWEEP)
     )
+    base_lr, max_lr = curves(results).bounds()
     return (
         f"Landscape: best {means.max():.2f} at peak {settings['peaks'][peak]:g}, ratio "
         f"{settings['ratios'][ratio]:g}; {own:.2f} with the range test's "
-        f"{bounds(results)}, {quarter:.2f} with a quarter of its max_lr to max_lr, "
+        f"{bounds(results)} (of the same curves this version reads {base_lr:.3g} to "
+        f"{max_lr:.3g}), {quarter:.2f} with a quarter of its max_lr to max_lr, "
         f"{swept:.2f} with the sweep's {bounds(results, SWEEP)}"
     )
 

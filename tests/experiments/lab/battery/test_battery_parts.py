@@ -13,8 +13,8 @@ from made_data import random_images
 from clr_optax import clr_schedule
 from lab import LabError
 from lab.battery import parts
-from lab.battery.peers import fastai_valley, lightning, torch_lr_finder
 from lab.battery.further import further_tasks
+from lab.battery.peers import fastai_valley, lightning, torch_lr_finder
 from lab.battery.protocol import OPTIMIZERS, PARTS, SHORT, Cell, Settings, cells
 from lab.battery.tasks import Task, tabular, tasks
 
