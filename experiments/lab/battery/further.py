@@ -94,7 +94,8 @@ def variational(train: Pixels, test: Pixels) -> Task:
 
     def loss(params: Params, key: jax.Array) -> jax.Array:
         pick, noise = jax.random.split(key)
-        return model(params)(drawn(train, pick, 32).x.reshape(32, -1), noise)
+        mean: jax.Array = model(params)(drawn(train, pick, 32).x.reshape(32, -1), noise)
+        return mean
 
     x = test.x[:500].reshape(500, -1)
     return Task(init, loss, lambda params: model(params)(x, jax.random.key(9)))
@@ -220,7 +221,9 @@ def flow() -> Task:
     def loss(params: Params, key: jax.Array, size: int = 128) -> jax.Array:
         pick, noise = jax.random.split(key)
         x = centers[jax.random.randint(pick, (size,), 0, len(centers))]
-        return model(params)((x + 0.5 * jax.random.normal(noise, x.shape)) / 3)
+        x = (x + 0.5 * jax.random.normal(noise, x.shape)) / 3
+        mean: jax.Array = model(params)(x)
+        return mean
 
     return Task(init, loss, partial(loss, key=jax.random.key(15), size=2000))
 
@@ -272,7 +275,7 @@ def graph() -> Task:
         logits = spread @ hidden @ params["second"]
         return cross_entropy(logits[nodes], group[nodes])
 
-    asked, told = np.flatnonzero(~np.asarray(known)), np.flatnonzero(np.asarray(known))
+    asked, told = jnp.flatnonzero(~known), jnp.flatnonzero(known)
     return Task(
         init,
         lambda params, key: loss_of(params, told),
@@ -352,7 +355,7 @@ def counts() -> Task:
         return {"w": 0.1 * jax.random.normal(key, (12,)), "b": jnp.zeros(())}
 
     def loss_of(params: Params, x: jax.Array, y: jax.Array) -> jax.Array:
-        log_rate = x @ params["w"] + params["b"]
+        log_rate: jax.Array = x @ params["w"] + params["b"]
         return (jnp.exp(log_rate) - y * log_rate).mean()
 
     def loss(params: Params, key: jax.Array) -> jax.Array:
