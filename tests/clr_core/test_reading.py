@@ -97,6 +97,7 @@ def test_a_fall_that_is_done_close_to_the_last_rate_is_told(apart, told, size):
     first = size - 1 - size // 20 - round(np.log(apart) / np.log(growth))
     losses = np.where(index < first, 2.0, 1.0)
     assert (LARGER in reservations(lrs, losses)) is told
+    assert SOON not in reservations(lrs, losses)
     losses[-5:] = 50
     assert LARGER not in reservations(lrs, losses)
 
