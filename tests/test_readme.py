@@ -211,6 +211,7 @@ def test_the_battery_s_table_is_that_of_its_results_file():
     results = json.loads((RESULTS / "battery" / "battery.json").read_text())
     scored = battery_report.scored(results)
     assert battery_report.readme(scored) in README
+    assert battery_report.readme_of_choosing(scored) in README
     usual = battery_report.usual_peaks(scored).markdown().splitlines()
     rows = re.findall(
         r"^\| (?:best peak with|SGD  |momentum|Adam |AdamW  |Lion).*", README, re.M

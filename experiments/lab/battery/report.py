@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from clr_optax import RangeTest
 from lab import tables
 from lab.battery.peers import fastai_valley, lightning, torch_lr_finder
-from lab.battery.protocol import GOOD
+from lab.battery.protocol import GOOD, Settings, cells
 from lab.saved import sweep_from_json
 from lab.tables import Table
 
@@ -216,6 +216,19 @@ def readme(scored: Scored) -> str:
         rows.append([shown, mean, bad, f"{found['refused']:.0f}"])
     headings = ["28 cells, 3 seeds", "mean regret", "over 10 %", "refused"]
     return Table(headings, rows).markdown()
+
+
+def readme_of_choosing(scored: Scored) -> str:
+    """A sentence for a README: bounds() and the sweep on the choosing part."""
+    short, long, swept = (
+        100 * figures(of_part(scored, words, "choosing"))["mean"]
+        for words in ("bounds(), 100 steps", "bounds(), 1000 steps", "lr_sweep")
+    )
+    count = sum(cell.part == "choosing" for cell in cells(Settings()))
+    return (
+        f"On the {count} cells that shaped them, some taken up because they fail "
+        f"there: {short:.1f}, {long:.1f} and {swept:.1f} %."
+    )
 
 
 def truths(scored: Scored) -> Table:
