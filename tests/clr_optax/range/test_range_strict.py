@@ -101,4 +101,4 @@ def test_double_precision_is_kept(streamed):
             )
             assert test.lrs.dtype == test.losses.dtype == jnp.float64
             assert test.num_finite < 100
-            assert test.bounds()[1] in test.lrs  # and in no digits but float64's
+            assert test.suggest("valley") in test.lrs  # in no digits but float64's
