@@ -39,6 +39,11 @@ class CleanCurve(NamedTuple):
     reach: jax.Array
     start: jax.Array
 
+    @property
+    def last(self) -> jax.Array:
+        """The index of the last point."""
+        return jnp.maximum(self.points - 1, 0)
+
 
 class Facts(NamedTuple):
     """What decides whether a curve can be read; losses are in their own unit.

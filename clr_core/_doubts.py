@@ -22,10 +22,10 @@ DOUBTS = (
 
 def doubts(curve: CleanCurve, facts: Facts, bounds: Bounds) -> tuple[jax.Array, ...]:
     """Returns whether each of the reservations holds."""
-    risen, last = _risen(curve, facts, bounds), jnp.maximum(curve.points - 1, 0)
+    risen = _risen(curve, facts, bounds)
     return (
         _falls_at_first(curve, bounds),
-        ~risen & (curve.lrs[last] < FACTOR * curve.lrs[bounds.done]),
+        ~risen & (curve.lrs[curve.last] < FACTOR * curve.lrs[bounds.done]),
         risen & _narrow(curve),
         2 * curve.points < curve.lrs.size,
         curve.lowest - bounds.begin < FEW,
@@ -47,8 +47,8 @@ def _falls_at_first(curve: CleanCurve, bounds: Bounds) -> jax.Array:
 def _narrow(curve: CleanCurve) -> jax.Array:
     """Returns whether the loss is low at few rates only."""
     low = curve.height <= LOW
-    first, last = low.argmax(), low.size - 1 - low[::-1].argmax()
-    return curve.lrs[last] < NARROW * curve.lrs[first]
+    last = jnp.where(low, jnp.arange(low.size), 0).max()
+    return curve.lrs[last] < NARROW * curve.lrs[low.argmax()]
 
 
 def _risen(curve: CleanCurve, facts: Facts, bounds: Bounds) -> jax.Array:

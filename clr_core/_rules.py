@@ -107,8 +107,8 @@ def smith(curve: CleanCurve) -> Bounds:
     stops = lrs[done] * jnp.cbrt(steps / STEPS) ** 2
     solved = (median >= 0) & (median < SOLVED * curve.start)
     solved = jnp.where(solved, lrs, jnp.inf).min()
-    last = lrs[jnp.maximum(curve.points - 1, 0)]
-    limit = jnp.minimum(jnp.minimum(_limit(curve, end), last) / 2, solved)
+    limit = jnp.minimum(_limit(curve, end), lrs[curve.last]) / 2
+    limit = jnp.minimum(limit, solved)
     return Bounds(jnp.minimum(stops, limit), limit, _begin(curve), done, end)
 
 
@@ -154,9 +154,8 @@ def _limit(curve: CleanCurve, end: jax.Array) -> jax.Array:
 def _sides(curve: CleanCurve) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Returns each index, and the two between which its slope is taken."""
     index = jnp.arange(curve.height.size)
-    last = jnp.maximum(curve.points - 1, 0)
-    left = (index - curve.reach).clip(0, last)
-    return index, left, (index + curve.reach).clip(0, last)
+    left = (index - curve.reach).clip(0, curve.last)
+    return index, left, (index + curve.reach).clip(0, curve.last)
 
 
 RULES = {"valley": valley, "slide": slide, "steep": steep, "minimum": minimum}
