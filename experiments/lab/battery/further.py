@@ -21,16 +21,17 @@ from lab.battery.tasks import (
     cross_entropy,
     drawn,
     image_task,
-    images_of,
     modelled,
+    row_task,
+    tiles_of,
 )
-from lab.data import FashionMNIST
 from lab.transformer.text import Text
 
 
-def further_tasks(data: FashionMNIST, text: Text) -> dict[str, Callable[[], Task]]:
+def further_tasks(
+    train: Pixels, test: Pixels, text: Text
+) -> dict[str, Callable[[], Task]]:
     """The further tasks by name, to be made one at a time."""
-    train, test = images_of(data.train), images_of(data.test)
     return {
         "contrastive": partial(contrastive, train, test),
         "variational": partial(variational, train, test),
@@ -116,6 +117,11 @@ def embeddings() -> Task:
     return Task(lambda key: 0.1 * jax.random.normal(key, (2, 300, 16)), loss, held_out)
 
 
+def linear(features: int, scale: float, key: jax.Array) -> Params:
+    """The weights of a linear model of one output."""
+    return {"w": scale * jax.random.normal(key, (features,)), "b": jnp.zeros(())}
+
+
 def rare_events() -> Task:
     """Logistic regression on features of unlike scale, for what is seldom true."""
     keys = jax.random.split(jax.random.key(12), 3)
@@ -124,18 +130,11 @@ def rare_events() -> Task:
     score = 2 * x @ (jax.random.normal(keys[1], (20,)) / scales) - 3
     y = jax.random.bernoulli(keys[2], jax.nn.sigmoid(score))
 
-    def init(key: jax.Array) -> Params:
-        return {"w": 0.01 * jax.random.normal(key, (20,)), "b": jnp.zeros(())}
-
     def loss_of(params: Params, x: jax.Array, y: jax.Array) -> jax.Array:
         margin = (x @ params["w"] + params["b"]) * jnp.where(y, 1, -1)
         return jax.nn.softplus(-margin).mean()
 
-    def loss(params: Params, key: jax.Array) -> jax.Array:
-        rows = jax.random.randint(key, (32,), 0, 5000)
-        return loss_of(params, x[rows], y[rows])
-
-    return Task(init, loss, partial(loss_of, x=x[5000:], y=y[5000:]))
+    return row_task(partial(linear, 20, 0.01), loss_of, x, y, size=32)
 
 
 # the other seven
@@ -152,8 +151,7 @@ class Mixer(nnx.Module):
         self.dense = nnx.Linear(32, 10, rngs=rngs)
 
     def __call__(self, x: jax.Array, key: jax.Array | None) -> jax.Array:
-        tiles = x.reshape(-1, 7, 2, 2, 7).transpose(0, 1, 3, 2, 4).reshape(-1, 14, 14)
-        x = self.embed(tiles)
+        x = self.embed(tiles_of(x))
         for k in range(2):
             turned = self.norms[2 * k](x).swapaxes(1, 2)
             x = x + self.places[k](turned).swapaxes(1, 2)
@@ -351,18 +349,11 @@ def counts() -> Task:
     rate = jnp.exp(x @ jax.random.normal(keys[1], (12,)) / 4 + 1)
     y = jax.random.poisson(keys[2], rate).astype(jnp.float32)
 
-    def init(key: jax.Array) -> Params:
-        return {"w": 0.1 * jax.random.normal(key, (12,)), "b": jnp.zeros(())}
-
     def loss_of(params: Params, x: jax.Array, y: jax.Array) -> jax.Array:
         log_rate: jax.Array = x @ params["w"] + params["b"]
         return (jnp.exp(log_rate) - y * log_rate).mean()
 
-    def loss(params: Params, key: jax.Array) -> jax.Array:
-        rows = jax.random.randint(key, (64,), 0, 4000)
-        return loss_of(params, x[rows], y[rows])
-
-    return Task(init, loss, partial(loss_of, x=x[4000:], y=y[4000:]))
+    return row_task(partial(linear, 12, 0.1), loss_of, x, y)
 
 
 def quantiles() -> Task:

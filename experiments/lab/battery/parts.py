@@ -25,8 +25,8 @@ from clr_core import clr
 from clr_optax import lr_range_test, lr_sweep
 from lab import LabError
 from lab.battery.further import further_tasks
-from lab.battery.protocol import GOOD, OPTIMIZERS, Cell, Settings
-from lab.battery.tasks import Task, tasks
+from lab.battery.protocol import GOOD, OPTIMIZERS, Cell, Settings, regrets_of
+from lab.battery.tasks import Pixels, Task, images_of, tasks
 from lab.data import load
 from lab.saved import digits, sweep_to_json
 from lab.transformer.text import read_text
@@ -77,9 +77,12 @@ def measured(settings: Settings, data_dir: Path | None, cell: Cell) -> dict[str,
     seeds, first = range(settings.seeds), range(1)
 
     lowest = OPTIMIZERS[cell.optimizer].lowest
-    peaks, most = [2.0 ** (lowest + k) for k in range(settings.peaks)], settings.peaks
+    peaks = [2.0 ** (lowest + k) for k in range(settings.peaks)]
     before, after = train(peaks, seeds)
-    while (edge := _good_edge(before, after)) is not None and len(peaks) < 2 * most:
+    while len(peaks) < 2 * settings.peaks:
+        edge = _good_edge(before, after)
+        if edge is None:
+            break
         more = [peaks[edge] * 2.0 ** (k if edge else -k) for k in (1, 2, 3)]
         after = np.concatenate([after, train(more, seeds)[1]])
         order = np.argsort(peaks + more)
@@ -114,8 +117,15 @@ def measured(settings: Settings, data_dir: Path | None, cell: Cell) -> dict[str,
 @cache
 def made_task(name: str, data_dir: Path | None) -> Task:
     """A task of that name."""
-    given = load(data_dir), read_text()
+    given = *_images(data_dir), read_text()
     return (tasks(*given) | further_tasks(*given))[name]()
+
+
+@cache
+def _images(data_dir: Path | None) -> tuple[Pixels, Pixels]:
+    """The images of training and those held out, read once for all tasks."""
+    data = load(data_dir)
+    return images_of(data.train), images_of(data.test)
 
 
 def grid_of_cycles(
@@ -189,6 +199,5 @@ def sweeps(
 
 def _good_edge(before: Floats, after: Floats) -> int | None:
     """The index of a peak at the edge, 0 or -1, that is as good as the best."""
-    ends = after.mean(axis=1)
-    most = ends.min() + GOOD * (before.mean() - ends.min())
-    return next((edge for edge in (0, -1) if ends[edge] <= most), None)
+    found = regrets_of(float(before.mean()), after.mean(axis=1, dtype=float))
+    return next((edge for edge in (0, -1) if found[edge] <= GOOD), None)

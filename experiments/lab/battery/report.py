@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from clr_optax import RangeTest
 from lab import tables
 from lab.battery.peers import fastai_valley, lightning, torch_lr_finder
-from lab.battery.protocol import GOOD, Settings, cells
+from lab.battery.protocol import GOOD, regrets_of
 from lab.saved import sweep_from_json
 from lab.tables import Table
 
@@ -87,8 +87,7 @@ def truth_of(cell: dict[str, Any]) -> Truth:
     """The regrets of a cell's peaks."""
     ends = np.array(cell["ends"], float).mean(axis=1)
     untrained = float(np.mean(cell["untrained"]))
-    regrets = (ends - ends.min()) / max(untrained - ends.min(), 1e-30)
-    return Truth(np.array(cell["peaks"]), regrets)
+    return Truth(np.array(cell["peaks"]), regrets_of(untrained, ends))
 
 
 def answers_of(cell: dict[str, Any]) -> list[tuple[str, float | None, tuple[str, ...]]]:
@@ -224,10 +223,10 @@ def readme_of_choosing(scored: Scored) -> str:
         100 * figures(of_part(scored, words, "choosing"))["mean"]
         for words in ("bounds(), 100 steps", "bounds(), 1000 steps", "lr_sweep")
     )
-    count = sum(cell.part == "choosing" for cell in cells(Settings()))
+    cells = _one_of_each_cell(of_part(scored, "lr_sweep", "choosing"))
     return (
-        f"On the {count} cells that shaped them, some taken up because they fail "
-        f"there: {short:.1f}, {long:.1f} and {swept:.1f} %."
+        f"On the {len(cells)} cells that shaped them, some taken up because they fail "
+        f"there, the first three rows are {short:.1f}, {long:.1f} and {swept:.1f} %."
     )
 
 
@@ -267,7 +266,9 @@ def _rates_of(answers: list[Answer], cell: dict[str, Any]) -> str:
 def ratios(scored: Scored, settings: dict[str, Any]) -> Table:
     """The regret of each ratio of max_lr to base_lr, at the best peak."""
     cells = [answer.cell for answer in _one_of_each_cell(scored["lr_sweep"])]
-    regrets = np.array([_ratio_regrets(cell) for cell in cells])
+    ends = [np.array(cell["ratios"], float) for cell in cells]
+    starts = [cell["untrained"][0] for cell in cells]
+    regrets = np.array(list(map(regrets_of, starts, ends)))
     rows = [
         [name, *(f"{100 * value:.1f} %" for value in values)]
         for name, values in (
@@ -278,13 +279,6 @@ def ratios(scored: Scored, settings: dict[str, Any]) -> Table:
     ]
     headings = ["max_lr / base_lr", *(f"{ratio:g}" for ratio in settings["ratios"])]
     return Table(headings, rows, "Regret by the best of the ratios, all cells, seed 0.")
-
-
-def _ratio_regrets(cell: dict[str, Any]) -> Floats:
-    ends = np.array(cell["ratios"], float)
-    span = max(cell["untrained"][0] - ends.min(), 1e-30)
-    regrets: Floats = (ends - ends.min()) / span
-    return regrets
 
 
 def usual_peaks(scored: Scored) -> Table:

@@ -16,7 +16,7 @@ import numpy as np
 import optax
 from flax import nnx
 
-from lab.data import FashionMNIST, Images
+from lab.data import Images
 from lab.transformer.text import Text
 
 Params = Any
@@ -34,9 +34,8 @@ class Task(NamedTuple):
     held_out: Callable[[Params], jax.Array]
 
 
-def tasks(data: FashionMNIST, text: Text) -> dict[str, Callable[[], Task]]:
+def tasks(train: "Pixels", test: "Pixels", text: Text) -> dict[str, Callable[[], Task]]:
     """The tasks by name, to be made one at a time."""
-    train, test = images_of(data.train), images_of(data.test)
     return {
         "text transformer": partial(text_task, text, Transformer),
         "ResNet, BatchNorm": partial(image_task, train, test, ResNet),
@@ -79,6 +78,11 @@ def images_of(images: Images) -> Pixels:
 def drawn(data: Pixels, key: jax.Array, size: int) -> Pixels:
     """A batch of images."""
     return data.rows(jax.random.randint(key, (size,), 0, len(data.x)))
+
+
+def tiles_of(x: jax.Array) -> jax.Array:
+    """Images as 14 tokens, tiles of 2 rows and 7 columns."""
+    return x.reshape(-1, 7, 2, 2, 7).transpose(0, 1, 3, 2, 4).reshape(-1, 14, 14)
 
 
 # the networks: a model is called with a batch's x and a key, None when scored
@@ -199,8 +203,7 @@ class ViT(nnx.Module):
         self.dense = nnx.Linear(32, 10, rngs=rngs)
 
     def __call__(self, x: jax.Array, key: jax.Array | None) -> jax.Array:
-        tiles = x.reshape(-1, 7, 2, 2, 7).transpose(0, 1, 3, 2, 4).reshape(-1, 14, 14)
-        x = self.embed(tiles) + self.place[...]
+        x = self.embed(tiles_of(x)) + self.place[...]
         for block in self.blocks:
             x = block(x, None)
         return self.dense(self.norm(x).mean(axis=1))
@@ -308,6 +311,23 @@ def image_task(
     return Task(init, loss, held_out)
 
 
+def row_task(
+    init: Callable[[jax.Array], Params],
+    loss_of: Callable[[Params, jax.Array, jax.Array], jax.Array],
+    x: jax.Array,
+    y: jax.Array,
+    size: int = 64,
+) -> Task:
+    """Batches of rows drawn from all but the last 1,000, which are held out."""
+    learned = len(x) - 1000
+
+    def loss(params: Params, key: jax.Array) -> jax.Array:
+        rows = jax.random.randint(key, (size,), 0, learned)
+        return loss_of(params, x[rows], y[rows])
+
+    return Task(init, loss, lambda params: loss_of(params, x[learned:], y[learned:]))
+
+
 def text_task(text: Text, make: Callable[..., Any]) -> Task:
     """The next character, in batches of 8 texts of 32."""
     init, model = modelled(lambda rngs: make(text.vocabulary, rngs=rngs))
@@ -372,11 +392,7 @@ def tabular() -> Task:
     def loss_of(params: Params, x: jax.Array, y: jax.Array) -> jax.Array:
         return jnp.square(model(params)(x)[:, 0] - y).mean()
 
-    def loss(params: Params, key: jax.Array) -> jax.Array:
-        rows = jax.random.randint(key, (64,), 0, 4000)
-        return loss_of(params, x[rows], y[rows])
-
-    return Task(init, loss, partial(loss_of, x=x[4000:], y=y[4000:]))
+    return row_task(init, loss_of, x, y)
 
 
 def full_batch(train: Pixels) -> Task:

@@ -197,8 +197,7 @@ def first_reached(results: Results, arm: str, target: float) -> Floats:
 
 def bounds(results: Results, source: str = RANGE_TEST) -> str:
     """The bounds of the range test or of the sweep with which the runs were made."""
-    base_lr, max_lr = results["bounds"][source]
-    return f"{base_lr:.3g} to {max_lr:.3g}"
+    return "{:.3g} to {:.3g}".format(*results["bounds"][source])
 
 
 def curves(results: Results) -> RangeTest:
@@ -321,12 +320,12 @@ def found_in_landscape(results: Results) -> str:
     own, quarter, swept = (
         100 * np.mean(results["E"][name]) for name in (RANGE_TEST, QUARTER, SWEEP)
     )
-    base_lr, max_lr = curves(results).bounds()
+    anew = "{:.3g} to {:.3g}".format(*curves(results).bounds())
     return (
         f"Landscape: best {means.max():.2f} at peak {settings['peaks'][peak]:g}, ratio "
         f"{settings['ratios'][ratio]:g}; {own:.2f} with the range test's "
-        f"{bounds(results)} (of the same curves this version reads {base_lr:.3g} to "
-        f"{max_lr:.3g}), {quarter:.2f} with a quarter of its max_lr to max_lr, "
+        f"{bounds(results)} (of the same curves this version reads {anew}), "
+        f"{quarter:.2f} with a quarter of its max_lr to max_lr, "
         f"{swept:.2f} with the sweep's {bounds(results, SWEEP)}"
     )
 
