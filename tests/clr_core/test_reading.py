@@ -157,6 +157,7 @@ def test_a_loss_that_falls_to_the_last_is_told(size, slow):
     lrs = np.geomspace(1e-6, 10, size)
     losses = np.exp(-np.cumsum(lrs) * 100 / size / slow)
     assert not risen(lrs, losses)
+    assert (LARGER in reservations(lrs, losses)) is (slow >= 10)  # or it is done before
     assert risen(lrs, np.append(losses[:-2], [2, 3]))
 
 
@@ -190,6 +191,7 @@ def test_a_test_that_leaves_most_rates_is_told(stop, told):
 def test_a_loss_that_ends_within_its_fall_has_not_risen():
     losses = np.where(np.arange(100) < 60, np.linspace(2, 1, 100), np.nan)
     assert not risen(LRS, losses)
+    assert LARGER in reservations(LRS, losses)
 
 
 @pytest.mark.parametrize(("size", "told"), [(20, True), (100, False)])

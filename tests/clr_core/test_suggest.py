@@ -61,7 +61,7 @@ def test_rules_read_a_known_curve(size, noise, seed):
     assert 0.003 < minimum < 0.04
     assert 0.02 < limit < 0.3
     assert smith == max_lr
-    assert stops(size) / 1.05 < max_lr < stops(size) * step**1.05 * 10**0.12
+    assert stops(size) / 1.05 < max_lr < stops(size) * step**1.05 * 10**0.1
     np.testing.assert_allclose(base_lr, max_lr / 10, rtol=1e-6)
 
 

@@ -102,3 +102,5 @@ def test_double_precision_is_kept(streamed):
             assert test.lrs.dtype == test.losses.dtype == jnp.float64
             assert test.num_finite < 100
             assert test.suggest("valley") in test.lrs  # in no digits but float64's
+            max_lr = test.bounds()[1]
+            assert max_lr != float(np.float32(max_lr))

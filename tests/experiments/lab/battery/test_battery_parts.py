@@ -16,7 +16,7 @@ from lab.battery import parts
 from lab.battery.further import further_tasks
 from lab.battery.peers import fastai_valley, lightning, torch_lr_finder
 from lab.battery.protocol import OPTIMIZERS, PARTS, SHORT, Cell, Settings, cells
-from lab.battery.tasks import Task, tabular, tasks
+from lab.battery.tasks import Task, images_of, tabular, tasks
 
 STEPS = 20
 
@@ -91,7 +91,8 @@ def test_an_edge_is_good_to_two_percent_of_the_fall(ends, edge):
 def test_all_tasks_have_their_optimizers_and_parts():
     named = {task for part in PARTS.values() for task in part}
     images = random_images(1, 1)
-    assert named == set(tasks(images, text=None)) | set(further_tasks(images, None))
+    given = images_of(images.train), images_of(images.test), None
+    assert named == set(tasks(*given)) | set(further_tasks(*given))
     whole = cells(Settings())
     assert len(whole) == len(set(whole)) == Settings().cells
     assert {cell.optimizer for cell in whole} == OPTIMIZERS.keys()
