@@ -27,7 +27,13 @@ def reservations(lrs, losses):
 def risen(lrs, losses):
     """Whether the loss has risen by the last rate."""
     read = reading("risen", lrs, losses)
-    return bool(_risen(read.curve, read.facts, smith(read.curve)))
+    return bool(is_risen(read.curve, read.facts))
+
+
+@jax.jit
+def is_risen(curve, facts):
+    """The same as one program."""
+    return _risen(curve, facts, smith(curve))
 
 
 def curve(lrs=LRS, centre=-2.0, noise=0.0):

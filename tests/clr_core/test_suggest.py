@@ -252,7 +252,7 @@ def test_the_fall_is_done_but_for_seven_percent(size, ratio, part):
     assert (found > (first + second) / 2) == (part > 1)
 
 
-@pytest.mark.parametrize("times", [3, 10])
+@pytest.mark.parametrize("times", [3, pytest.param(10, marks=pytest.mark.slow)])
 def test_max_lr_does_not_move_with_the_length_where_it_is_the_sum_that_counts(times):
     """The loss depends on the sum of the rates, of which there are so many more."""
     found = []
